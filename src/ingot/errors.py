@@ -1,0 +1,165 @@
+"""Every error Ingot raises on purpose, drawn as one tree.
+
+    IngotError
+      SettingsError            a setting cannot be used
+      HostError                this host lacks something; `hint` is the command that mends it
+      CommandError             a host command failed: argv, status and last output
+      DeadlineError            a wait reached its deadline
+      TemplateError            a document with problems, all of them
+      RequestError             what a caller of the registry, queue, vault or access asked cannot be done
+        UnauthenticatedError     no key, or a key that is not valid
+        ForbiddenError           the key lacks the scope
+        NotFoundError            it is not there, or not for this account
+        ConflictError            it contradicts what is there
+        TooLargeError            it passes a size limit
+        UnprocessableError       it can be read but means nothing valid
+        CapacityError            a queue, quota or host is full; `retry_after` seconds
+      StaleEpochError          a writer that lost its lease tried to write
+      CorruptStoreError        stored bytes do not match their digest
+      MachineError             something about a running machine
+        MachineLostError         the machine is gone and cannot be had back
+        MachineMemoryError       the machine's memory limit killed a process
+        MachineDiskError         the machine's disk, bytes or inodes, is full
+      BuildError               ends a build: carries the `Failure` that the terminal frame shows
+
+Each says what happened, why, and what to do. `code` is the stable snake_case name that the API shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingot.records.build import Failure
+    from ingot.records.problem import Problem
+
+
+class IngotError(Exception):
+    """The root. `str(error)` is one or two sentences for a person; `hint` says what to do next."""
+
+    code = "internal"
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class SettingsError(IngotError):
+    code = "bad_setting"
+
+
+class HostError(IngotError):
+    code = "host"
+
+
+class CommandError(IngotError):
+    """A host command ended with a status other than 0. `output` is the end of what it printed."""
+
+    code = "command_failed"
+
+    def __init__(self, argv: Sequence[str], status: int, output: str) -> None:
+        super().__init__(f"`{' '.join(argv)}` ended with status {status}: {output.strip()[-2000:]}")
+        self.argv = tuple(argv)
+        self.status = status
+        self.output = output
+
+
+class DeadlineError(IngotError):
+    """A wait reached its deadline. `seconds` is how long was waited."""
+
+    code = "deadline"
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class TemplateError(IngotError):
+    """A document that cannot be used; `problems` are all that were found, in document order."""
+
+    code = "invalid_template"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"the template is not valid: {first.field}: {first.message}{more}")
+        self.problems = tuple(problems)
+
+
+class RequestError(IngotError):
+    code = "bad_request"
+
+
+class UnauthenticatedError(RequestError):
+    code = "unauthorized"
+
+
+class ForbiddenError(RequestError):
+    code = "forbidden"
+
+
+class NotFoundError(RequestError):
+    code = "not_found"
+
+
+class ConflictError(RequestError):
+    code = "conflict"
+
+
+class TooLargeError(RequestError):
+    code = "body_too_large"
+
+
+class UnprocessableError(RequestError):
+    code = "unprocessable"
+
+
+class CapacityError(RequestError):
+    """Something is full. `retry_after` (seconds) is when to ask again."""
+
+    code = "capacity"
+
+    def __init__(self, message: str, *, retry_after: int, code: str | None = None) -> None:
+        super().__init__(message, hint=f"try again in {retry_after} s", code=code)
+        self.retry_after = retry_after
+
+
+class StaleEpochError(IngotError):
+    code = "stale_epoch"
+
+
+class CorruptStoreError(IngotError):
+    code = "corrupt_store"
+
+
+class MachineError(IngotError):
+    code = "machine"
+
+
+class MachineLostError(MachineError):
+    code = "machine_lost"
+
+
+class MachineMemoryError(MachineError):
+    code = "out_of_memory"
+
+
+class MachineDiskError(MachineError):
+    code = "out_of_disk"
+
+
+class BuildError(IngotError):
+    """Ends a build with `failure`, which the terminal frame and the build object show."""
+
+    code = "build_failed"
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure

@@ -1,0 +1,1 @@
+"""Machines that builds and computers run in: one contract, several backends."""

@@ -1,0 +1,125 @@
+"""What a machine is to the builder and the launcher, whatever it is made of.
+
+Call order: `Backend.open` → any number of `exec`, `put`, `checkpoint` → leave the context. One task at a
+time calls `exec`, `put` and `checkpoint` of a machine, except that `exec` may run beside another `exec`.
+Leaving the context removes every process, mount, socket and file of the machine, whatever happened,
+within ten seconds; `Backend.sweep` does the same for machines whose server was killed.
+
+Errors: MachineLostError when the machine is gone; MachineDiskError when its disk is full during `put` or
+`checkpoint`; HostError when the host cannot do it. A command that fails is a `CommandResult`, no error.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot.process import Sink
+from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What `checkpoint` wrote: bytes and files of the step alone."""
+
+    size_bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadMount:
+    """A package manager's download cache. `target` is its path inside; `kept` the host directory with what
+    earlier builds downloaded: the machine sees it, and writes go elsewhere (see `Machine.downloaded`)."""
+
+    name: str
+    target: str
+    kept: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing `ingot doctor` looked at. `remedy` is the command that mends it; `needed` is False when
+    Ingot works without it, with less."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+    needed: bool = True
+
+
+class Machine(ABC):
+    """A running machine. `warnings` are limits asked for that this host cannot enforce, in words."""
+
+    id: str
+    warnings: tuple[str, ...] = ()
+
+    @abstractmethod
+    async def exec(self, command: Command, sink: Sink) -> CommandResult:
+        """Runs a command; `sink` gets its output, both streams in one, as it comes.
+
+        At `command.timeout`, and when the calling task is cancelled, the command and everything it started
+        is killed within 5 s. What a command leaves running in the background lives until the next
+        `checkpoint` or the end of the machine, and does not keep `exec` from returning.
+        """
+
+    @abstractmethod
+    async def put(self, files: Sequence[GuestFile]) -> None:
+        """Writes files, making parent directories (root, 0755). Paths are resolved inside the machine: a
+        symbolic link there never leads to the host. Raises MachineError naming a file that cannot be written."""
+
+    @abstractmethod
+    async def checkpoint(self, into: Path) -> Captured:
+        """Captures what changed since the machine opened or the last checkpoint into the empty directory
+        `into`, durably. Processes may be ended by it (the container backend does); the machine goes on
+        from the new state."""
+
+    @abstractmethod
+    def downloaded(self) -> Sequence[DownloadMount]:
+        """The download caches with `kept` now naming the host directories with what this machine added.
+        Valid until the machine ends. Written by the guest: treat names and content as hostile."""
+
+
+class Backend(ABC):
+    """Makes machines of one kind. `name` is part of every layer key."""
+
+    name: str
+
+    @abstractmethod
+    async def findings(self) -> Sequence[Finding]:
+        """What this host offers the backend. Usable when every needed finding is ok."""
+
+    @abstractmethod
+    def open(
+        self, spec: MachineSpec, stack: Sequence[Path], downloads: Sequence[DownloadMount] = (), label: str = ""
+    ) -> AbstractAsyncContextManager[Machine]:
+        """A machine on the layers of `stack` (directories that `checkpoint` or `make_base` filled, base
+        first). `label` tells an operator what it is for; it shows in the host's listings."""
+
+    @abstractmethod
+    async def make_base(self, into: Path, sink: Sink) -> Captured:
+        """Makes the base image's layer in the empty directory `into`; `sink` gets what the tool prints."""
+
+    @abstractmethod
+    def base_recipe(self) -> str:
+        """Everything that decides what `make_base` makes, as one text: its hash says when to make it anew."""
+
+    @abstractmethod
+    async def pack(self, layer: Path, archive: Path) -> None:
+        """Writes a layer directory as one zstd-compressed file that `unpack` turns back into the same layer,
+        on any host."""
+
+    @abstractmethod
+    async def unpack(self, archive: Path, into: Path) -> Captured:
+        """The reverse of `pack`, into an empty directory, durably. Raises CorruptStoreError for a bad archive."""
+
+    @abstractmethod
+    async def sweep(self) -> Sequence[str]:
+        """Removes what machines of a killed server left on the host; returns what was removed, in words."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Ends what the backend keeps running for itself."""

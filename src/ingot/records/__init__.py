@@ -1,0 +1,1 @@
+"""What Ingot talks about, as frozen values: pure, without behaviour that touches the world."""
