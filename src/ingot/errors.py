@@ -21,6 +21,9 @@
         MachineMemoryError       the machine's memory limit killed a process
         MachineDiskError         the machine's disk, bytes or inodes, is full
       BuildError               ends a build: carries the `Failure` that the terminal frame shows
+      ServerError              a server answered with a failure of its own, or with what is no answer of Ingot's
+      UnreachableError         no server answers where the client looked
+      StreamLostError          the event stream broke off and could not be had back
 
 Each says what happened, why, and what to do. `code` is the stable snake_case name that the API shows.
 """
@@ -89,7 +92,8 @@ class TemplateError(IngotError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        super().__init__(f"the template is not valid: {first.field}: {first.message}{more}")
+        where = f"{first.field}: " if first.field else ""
+        super().__init__(f"the template is not valid: {where}{first.message}{more}")
         self.problems = tuple(problems)
 
 
@@ -163,3 +167,21 @@ class BuildError(IngotError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
+
+
+class ServerError(IngotError):
+    """The server failed, or answered what no Ingot server answers. `code` is the server's where it sent one."""
+
+    code = "server"
+
+
+class UnreachableError(IngotError):
+    """No server answers. The build, if there is one, goes on without us."""
+
+    code = "unreachable"
+
+
+class StreamLostError(IngotError):
+    """The event stream broke off and did not come back in time, or not where it broke off."""
+
+    code = "stream_lost"

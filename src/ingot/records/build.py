@@ -75,6 +75,11 @@ class BuildFlags:
     no_cache: bool = False
     refresh: bool = False
 
+    def is_served_by(self, other: BuildFlags) -> bool:
+        """True when a build under way with the flags `other` gives what these ask for. `force` asks for a build
+        although a golden exists; one that is under way is such a build."""
+        return other.no_cache >= self.no_cache and other.refresh >= self.refresh
+
 
 class StepState(StrEnum):
     RUNNING = "running"

@@ -1,0 +1,125 @@
+"""`ingot run`: a command in a machine made from a golden, as `docker run` and `ssh HOST COMMAND` do it.
+
+The computer is a test run: it ends with the command, or by itself after 15 idle minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import sys
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ingot.cli.options import JsonFlag, UrlFlag, read_ref
+from ingot.cli.output import Talk
+from ingot.cli.session import ask
+from ingot.errors import ConflictError, DeadlineError, NotFoundError
+from ingot.records.ref import Ref
+
+if TYPE_CHECKING:
+    from ingot.client import BashAnswer, Client, ComputerAnswer
+
+_START_DEADLINE = 120.0
+
+
+def run(
+    ref: Annotated[
+        str | None, typer.Argument(metavar="[REF]", help="namespace/name@version; not with --in or --end.")
+    ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND...]", help="One word is a shell line, several are a program's arguments."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the computer running after the command.")] = False,
+    inside: Annotated[
+        str | None, typer.Option("--in", metavar="ID", help="Run the command in a computer that runs already.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End a computer that was kept.")] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1, max=3600, help="How long the command may take.")
+    ] = 200.0,
+    url: UrlFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start a computer from a golden and run COMMAND in it; the exit status is the command's.
+
+    Without COMMAND the computer stays, and its id is printed.
+    """
+    talk = Talk(as_json)
+    if end is not None:
+        ask(url, lambda client: client.end_run(end))
+        talk.say(f"ended {end}")
+        talk.json({"deleted": True})
+        return
+    words = [*([ref] if inside is not None and ref is not None else []), *(command or [])]
+    if inside is not None:
+        if not words:
+            raise typer.BadParameter("--in needs a command: ingot run --in ID -- COMMAND")
+        raise typer.Exit(_finish(talk, ask(url, lambda client: client.bash(inside, shell_line(words), timeout))))
+    if ref is None:
+        raise typer.BadParameter("name a template: ingot run namespace/name@version -- COMMAND")
+    wanted = read_ref(ref)
+    if not words:
+        _keep(talk, ask(url, lambda client: _start(client, wanted)))
+        return
+    raise typer.Exit(_finish(talk, ask(url, lambda client: _run_once(client, wanted, words, timeout, keep, talk))))
+
+
+def shell_line(words: list[str]) -> str:
+    """One word is a line for the shell; several are quoted so that the program gets exactly them."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+async def _run_once(
+    client: Client, ref: Ref, words: list[str], timeout: float, keep: bool, talk: Talk
+) -> BashAnswer:
+    async with _computer(client, ref, keep) as computer:
+        if keep:
+            talk.say(f"computer {computer.id} stays; end it with `ingot run --end {computer.desktop_id}`")
+        return await client.bash(computer.id, shell_line(words), timeout)
+
+
+@contextlib.asynccontextmanager
+async def _computer(client: Client, ref: Ref, keep: bool) -> AsyncIterator[ComputerAnswer]:
+    computer = await _start(client, ref)
+    try:
+        yield computer
+    finally:
+        if not keep:
+            with contextlib.suppress(NotFoundError):
+                await client.end_run(computer.desktop_id)
+
+
+async def _start(client: Client, ref: Ref) -> ComputerAnswer:
+    """A computer that runs. What could not be started is told with the server's own words."""
+    computer = await client.run(ref)
+    try:
+        async with asyncio.timeout(_START_DEADLINE):
+            while computer.status in ("creating", "starting"):
+                await asyncio.sleep(0.1)
+                computer = await client.computer(computer.id)
+    except TimeoutError:
+        raise DeadlineError(f"the computer did not start within {_START_DEADLINE:g} s", seconds=_START_DEADLINE) from None
+    if computer.status != "running":
+        raise ConflictError(f"the computer is {computer.status}", hint=computer.error)
+    return computer
+
+
+def _keep(talk: Talk, computer: ComputerAnswer) -> None:
+    talk.result(computer.id)
+    talk.json(computer.raw)
+    talk.say(f"run commands in it with `ingot run --in {computer.id} -- COMMAND`; it ends after 15 idle minutes,")
+    talk.say(f"or with `ingot run --end {computer.desktop_id}`")
+
+
+def _finish(talk: Talk, answer: BashAnswer) -> int:
+    talk.json(answer.raw)
+    if not talk.as_json:
+        sys.stdout.write(answer.output)
+        if answer.output and not answer.output.endswith("\n") and sys.stdout.isatty():
+            sys.stdout.write("\n")
+    return answer.exit_code & 0xFF

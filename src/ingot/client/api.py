@@ -1,0 +1,224 @@
+"""One typed call for each endpoint of the API. Paths and shapes live here and nowhere else on the client's side.
+
+Every call raises what the server's error envelope means (`ingot.errors`), UnreachableError when nobody answers, and
+ServerError for an answer that is none. Nothing is retried but the event stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from ingot.client.answers import (
+    BashAnswer,
+    BuildAnswer,
+    ComputerAnswer,
+    FindingAnswer,
+    Item,
+    KeyAnswer,
+    PlanAnswer,
+    Published,
+    SecretEntry,
+    bash_from,
+    build_from,
+    computer_from,
+    finding_from,
+    item_from,
+    key_from,
+    list_of,
+    plan_from,
+    published_from,
+    secret_from,
+)
+from ingot.client.follow import Follower, Patience, Retry
+from ingot.client.frames import Frame
+from ingot.client.http import call, make_client
+from ingot.records.build import BuildFlags
+from ingot.records.ref import Ref
+
+YAML = "application/yaml"
+JSON = "application/json"
+
+
+class Client:
+    """One server, one key. Use it as `async with Client(url, key) as client`."""
+
+    def __init__(self, url: str, api_key: str | None) -> None:
+        self.url = url.rstrip("/")
+        self._http = make_client(self.url, api_key)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    # Templates
+
+    async def publish(
+        self, document: bytes, content_type: str = YAML, *, auto_build: bool = False, force: bool = False
+    ) -> Published:
+        """Publishes a document (any of the three body shapes). TemplateError carries every problem."""
+        query = _flags(auto_build=auto_build, force=force)
+        answer = await call(self._http, "POST", "templates", query=query, content=document, content_type=content_type)
+        return published_from(answer)
+
+    async def validate(self, document: bytes, content_type: str = YAML) -> Mapping[str, Any]:
+        """The canonical document; TemplateError carries every problem."""
+        answer = await call(self._http, "POST", "templates/validate", content=document, content_type=content_type)
+        canonical = answer.get("template")
+        return canonical if isinstance(canonical, Mapping) else {}
+
+    async def plan(self, document: bytes, content_type: str = YAML) -> PlanAnswer:
+        """What a build of the document would reuse and run, and why. Changes nothing."""
+        answer = await call(self._http, "POST", "templates/plan", content=document, content_type=content_type)
+        return plan_from(answer)
+
+    async def templates(self, namespace: str | None = None) -> tuple[Item, ...]:
+        query = {"namespace": namespace} if namespace else None
+        answer = await call(self._http, "GET", "templates", query=query)
+        return tuple(item_from(entry) for entry in list_of(answer, "templates"))
+
+    async def curated(self) -> tuple[Item, ...]:
+        """The templates that come with Ingot."""
+        answer = await call(self._http, "GET", "templates/global")
+        return tuple(item_from(entry) for entry in list_of(answer, "templates"))
+
+    async def versions(self, namespace: str, name: str) -> tuple[Item, ...]:
+        answer = await call(self._http, "GET", f"templates/{_segment(namespace)}/{_segment(name)}")
+        return tuple(item_from(entry) for entry in list_of(answer, "versions"))
+
+    async def template(self, ref: Ref) -> Item:
+        return item_from(await call(self._http, "GET", _path(ref)))
+
+    async def delete_template(self, ref: Ref) -> None:
+        await call(self._http, "DELETE", _path(ref))
+
+    # Builds
+
+    async def build(self, ref: Ref, flags: BuildFlags | None = None) -> BuildAnswer:
+        """Starts a build, joins the running one, or answers `ready` at once when there is a golden."""
+        flags = flags or BuildFlags()
+        query = _flags(force=flags.force, no_cache=flags.no_cache, refresh=flags.refresh)
+        return build_from(await call(self._http, "POST", f"{_path(ref)}/build", query=query))
+
+    async def status(self, ref: Ref) -> BuildAnswer:
+        return build_from(await call(self._http, "GET", f"{_path(ref)}/build"))
+
+    async def cancel(self, ref: Ref) -> Mapping[str, Any]:
+        """Asks the running build to end; NotFoundError when nothing builds."""
+        return await call(self._http, "DELETE", f"{_path(ref)}/build")
+
+    async def history(self, ref: Ref) -> Sequence[Mapping[str, Any]]:
+        """All attempts, newest first, as the API shows them."""
+        return list_of(await call(self._http, "GET", f"{_path(ref)}/builds"), "builds")
+
+    async def attempt(self, ref: Ref, attempt: int) -> Mapping[str, Any]:
+        """One attempt with its steps, timings, cache hits, failure and manifest."""
+        return await call(self._http, "GET", f"{_path(ref)}/builds/{attempt}")
+
+    def follow(
+        self,
+        ref: Ref,
+        attempt: int | None = None,
+        *,
+        live: bool = True,
+        patience: Patience | None = None,
+        on_retry: Callable[[Retry], None] | None = None,
+        on_connect: Callable[[float | None], None] | None = None,
+    ) -> AsyncGenerator[Frame, None]:
+        """Every frame of an attempt (the current one by default), once and in order, until the terminal one.
+
+        Comes back by itself after a broken connection; StreamLostError when that stays in vain. With `live` off
+        it gives the frames that exist now and ends.
+        """
+        path = f"{_path(ref)}/build/events"
+        follower = Follower(
+            self._http, path, attempt=attempt, live=live, patience=patience, on_retry=on_retry, on_connect=on_connect
+        )
+        return follower.frames()
+
+    # Computers
+
+    async def run(self, ref: Ref) -> ComputerAnswer:
+        """Starts a test-run computer, which ends after 15 idle minutes."""
+        return computer_from(
+            await call(self._http, "POST", "templates/run", body={"ref": str(ref)}, answer_timeout=180)
+        )
+
+    async def end_run(self, desktop_id: str) -> None:
+        await call(self._http, "DELETE", "templates/run", query={"id": desktop_id})
+
+    async def computer(self, computer_id: str) -> ComputerAnswer:
+        return computer_from(await call(self._http, "GET", f"computers/{_segment(computer_id)}"))
+
+    async def bash(self, computer_id: str, command: str, timeout: float = 200) -> BashAnswer:
+        """Runs a shell command in a computer; `timeout` in seconds."""
+        body = {"command": command, "timeout": timeout}
+        path = f"computers/{_segment(computer_id)}/bash"
+        return bash_from(await call(self._http, "POST", path, body=body, answer_timeout=timeout + 30))
+
+    async def python(self, computer_id: str, code: str, timeout: float = 10) -> BashAnswer:
+        """Runs Python code in a computer; `timeout` in seconds."""
+        body = {"code": code, "timeout": timeout}
+        path = f"computers/{_segment(computer_id)}/exec"
+        return bash_from(await call(self._http, "POST", path, body=body, answer_timeout=timeout + 30))
+
+    # Vault and keys
+
+    async def secrets(self) -> tuple[SecretEntry, ...]:
+        answer = await call(self._http, "GET", "secrets")
+        return tuple(secret_from(entry) for entry in list_of(answer, "secrets"))
+
+    async def put_secret(self, name: str, value: str) -> tuple[str, ...]:
+        """Keeps a value; returns warnings in words (a value that would blank ordinary log lines)."""
+        answer = await call(self._http, "PUT", f"secrets/{_segment(name)}", body={"value": value})
+        return tuple(str(warning) for warning in answer.get("warnings") or ())
+
+    async def delete_secret(self, name: str) -> None:
+        await call(self._http, "DELETE", f"secrets/{_segment(name)}")
+
+    async def keys(self) -> tuple[KeyAnswer, ...]:
+        return tuple(key_from(entry) for entry in list_of(await call(self._http, "GET", "keys"), "keys"))
+
+    async def create_key(self, name: str, scopes: Sequence[str]) -> KeyAnswer:
+        """The answer carries the key itself, once."""
+        return key_from(await call(self._http, "POST", "keys", body={"name": name, "scopes": list(scopes)}))
+
+    async def revoke_key(self, key_id: str) -> None:
+        await call(self._http, "DELETE", f"keys/{_segment(key_id)}")
+
+    # The server
+
+    async def gc(self, *, dry_run: bool = False) -> Mapping[str, Any]:
+        """Removes what nothing needs; the answer says what and why."""
+        return await call(self._http, "POST", "admin/gc", query=_flags(dry_run=dry_run), answer_timeout=600)
+
+    async def host(self) -> tuple[FindingAnswer, ...]:
+        """What the server's host can do."""
+        answer = await call(self._http, "GET", "admin/host", answer_timeout=120)
+        return tuple(finding_from(entry) for entry in list_of(answer, "findings"))
+
+    async def server_settings(self) -> Mapping[str, Any]:
+        return await call(self._http, "GET", "admin/settings")
+
+    async def builds(self) -> Sequence[Mapping[str, Any]]:
+        """The queue and what runs, as the API shows it."""
+        return list_of(await call(self._http, "GET", "builds"), "builds")
+
+
+def _path(ref: Ref) -> str:
+    return f"templates/{_segment(ref.namespace)}/{_segment(ref.name)}/{_segment(ref.version)}"
+
+
+def _segment(text: str) -> str:
+    """`+` in a version stays a plus and never becomes a space."""
+    return quote(text, safe="")
+
+
+def _flags(**flags: bool) -> dict[str, str] | None:
+    return {name: "true" for name, value in flags.items() if value} or None

@@ -1,0 +1,103 @@
+"""What "build this" and "stop building this" mean, before any worker has a hand in it.
+
+A build whose content has a golden already is over at once, with a short log of its own. Everything else is an
+attempt in the queue; its log begins here, so that whoever asked can watch right away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ingot.announce import accepted_line, tell_waiting
+from ingot.errors import StaleEpochError
+from ingot.events.log import EventLogs
+from ingot.events.reporter import BuildReporter
+from ingot.queue.builds import BuildQueue
+from ingot.records.build import Build, BuildFlags, BuildState
+from ingot.records.event import Phase, Result
+from ingot.records.item import Item
+from ingot.records.ref import Ref
+from ingot.registry import Registry
+from ingot.store.goldens import GoldenStore
+from ingot.template import load_canonical
+
+
+class Dispatch:
+    """Safe to call from any task."""
+
+    def __init__(self, registry: Registry, queue: BuildQueue, logs: EventLogs, goldens: GoldenStore) -> None:
+        self._registry = registry
+        self._queue = queue
+        self._logs = logs
+        self._goldens = goldens
+        self._takeovers: dict[str, asyncio.Task[Build]] = {}
+
+    async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
+        """The attempt that builds what is published as `ref`: a new one, the one under way, or, READY and `reused`,
+        the one that stands for a golden that is there. Raises NotFoundError, CapacityError."""
+        item = await self._registry.get(account, ref)
+        private = bool(load_canonical(item.document).build.secrets)
+        golden = None if flags != BuildFlags() else await self._known_golden(account, item, private)
+        build = await self._queue.enqueue(account, ref, item.digest, flags, golden, private=private)
+        if build.state is BuildState.RUNNING and build.reused and build.golden_key is not None:
+            return await self._take_over(build, build.golden_key)
+        if build.state in (BuildState.QUEUED, BuildState.JOINED):
+            log = await self._logs.awaited(build.id)
+            if log.next_seq == 0:
+                await tell_waiting(self._logs, build, await self._queue.position(build.id))
+        return build
+
+    async def cancel(self, account: str, ref: Ref) -> bool:
+        """Asks the worker to end what builds as `ref`; False when nothing does. Raises NotFoundError."""
+        await self._registry.get(account, ref)
+        return await self._queue.request_cancel(account, ref) is not None
+
+    async def _known_golden(self, account: str, item: Item, private: bool) -> str | None:
+        """A golden of this content that is complete in the store. One that got lost is forgotten."""
+        key = await self._queue.golden_of(item.digest, account, item.ref, private=private)
+        if key is None or await self._goldens.get(key) is not None:
+            return key
+        await self._queue.release_goldens([key], missing=True)
+        return None
+
+    async def _take_over(self, build: Build, golden_key: str) -> Build:
+        """Two callers may find the same attempt; one of them writes its log."""
+        task = self._takeovers.get(build.id)
+        if task is None:
+            task = asyncio.create_task(self.take_over(build, golden_key))
+            self._takeovers[build.id] = task
+            task.add_done_callback(lambda _: self._takeovers.pop(build.id, None))
+        return await asyncio.shield(task)
+
+    async def take_over(self, build: Build, golden_key: str) -> Build:
+        """Writes the short log of an attempt that stands for a golden that is there, and ends it READY."""
+        golden = await self._goldens.get(golden_key)
+        manifest = golden.manifest if golden is not None else None
+        ended = build
+
+        async def commit() -> None:
+            nonlocal ended
+            ended = await self._queue.finish(
+                build.id, build.epoch, BuildState.READY, golden_key=golden_key, manifest=manifest, reused=True
+            )
+
+        writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
+        try:
+            reporter = BuildReporter(writer, build.attempt, (), _ignore, _ignore)
+            if writer.next_seq == 0:
+                await reporter.say(accepted_line(build))
+            await reporter.enter(Phase.COMPILE)
+            await reporter.say(f"the same content was built before: reusing golden snapshot {golden_key[:12]}")
+            await self._queue.seal(build.id, build.epoch)
+            duration_ms = max(0, int(time.time() * 1000) - build.queued_ms)
+            await reporter.finish(Result.READY, duration_ms, None, commit)
+        except StaleEpochError:
+            return await self._queue.get(build.id) or build
+        finally:
+            await writer.aclose()
+        return ended
+
+
+async def _ignore(*_: object) -> None:
+    """An attempt that takes over a golden has no steps and is over before anyone could ask where it is."""

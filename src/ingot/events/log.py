@@ -1,0 +1,242 @@
+"""The event logs of all attempts: one append-only log each, one writer at a time, any number of readers.
+
+The log is the truth: a reader is a cursor over stored bytes, a notification only wakes it. Frames are visible
+once they are on disk. The last MiB of a log that is being written is kept in memory, once for all readers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import weakref
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingot.errors import StaleEpochError
+from ingot.events import log_file
+from ingot.events.cursor import Cursor
+from ingot.events.frames import StoredFrame, TerminalFrame
+from ingot.events.log_file import BATCH, LogIndex
+from ingot.events.writer import GroupCommit, LogWriter
+
+_TAIL = 1024 * 1024
+
+
+class EventLogs:
+    """All logs below one directory. Use one instance a directory and process."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._logs: weakref.WeakValueDictionary[str, StoredLog] = weakref.WeakValueDictionary()
+
+    async def log(self, build_id: str) -> StoredLog | None:
+        """The log of a build, None when nothing was ever written for it."""
+        log = self._logs.get(build_id)
+        if log is None:
+            if not self._path(build_id).is_dir():
+                return None
+            log = self._of(build_id)
+        await log.load()
+        return log
+
+    async def awaited(self, build_id: str) -> StoredLog:
+        """The log of a build, empty when nothing was written yet: its readers see what will be."""
+        log = self._of(build_id)
+        await log.load()
+        return log
+
+    async def open_writer(self, build_id: str, attempt: int, epoch: int) -> LogWriter:
+        """Opens the log for appending, making it if need be; a torn end left by a crash is cut off.
+
+        Writers with an older epoch are refused from then on, over restarts too: StaleEpochError, here and
+        at their next append. What they appended before stays, and is durable when this returns.
+        """
+        log = self._of(build_id)
+        await log.open(epoch)
+        return LogWriter(log, attempt, epoch)
+
+    async def delete(self, build_id: str) -> None:
+        """Removes a log. Its readers end; a writer it still has is refused."""
+        log = self._logs.pop(build_id, None)
+        if log is not None:
+            await log.close_for_good()
+        await asyncio.to_thread(shutil.rmtree, self._path(build_id), ignore_errors=True)
+
+    def _of(self, build_id: str) -> StoredLog:
+        log = self._logs.get(build_id)
+        if log is None:
+            log = self._logs[build_id] = StoredLog(self._path(build_id))
+        return log
+
+    def _path(self, build_id: str) -> Path:
+        if not build_id or "/" in build_id or build_id.startswith("."):
+            raise ValueError(f"{build_id!r} is not a build id")
+        return self._directory / build_id
+
+
+class StoredLog:
+    """One attempt's log as its readers see it. `terminal` is the last frame once the attempt is over."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.terminal: TerminalFrame | None = None
+        self.deleted = False
+        self.epoch = 0
+        self.last: StoredFrame | None = None
+        self.commits: GroupCommit | None = None
+        self._index = LogIndex()
+        self._lock = asyncio.Lock()
+        self._loaded = False
+        self._fd = -1
+        self._tail: list[bytes] = []
+        self._tail_offsets: list[int] = []
+        self._tail_size = 0
+        self._waiting: set[Cursor] = set()
+
+    # --- reading
+
+    @property
+    def next_seq(self) -> int:
+        """How many frames can be read."""
+        return self._index.next_seq
+
+    @property
+    def end(self) -> int:
+        """How many bytes can be read."""
+        return self._index.end
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing will follow what can be read."""
+        return self.terminal is not None or self.deleted
+
+    def cursor(self, seq: int = 0) -> Cursor:
+        """A reader from frame `seq` on (0 ≤ seq ≤ next_seq)."""
+        if not 0 <= seq <= self.next_seq:
+            raise ValueError(f"the log has {self.next_seq} frames, none with the number {seq}")
+        return Cursor(self, seq)
+
+    def in_memory(self, offset: int) -> bytes | None:
+        """Whole frames from `offset` on, at most one batch, None when only the file has them."""
+        if not self._tail_offsets or offset < self._tail_offsets[0]:
+            return None
+        place = bisect_right(self._tail_offsets, offset) - 1
+        first = self._tail[place]
+        if inside := offset - self._tail_offsets[place]:
+            return first[inside:]
+        last, size = place + 1, len(first)
+        while last < len(self._tail) and size + len(self._tail[last]) <= BATCH:
+            size += len(self._tail[last])
+            last += 1
+        return first if last == place + 1 else b"".join(self._tail[place:last])
+
+    async def read_block(self, offset: int) -> bytes:
+        """Whole frames from `offset` to the end of its block, from the file."""
+        return await self._read(offset, self._index.block_end(offset))
+
+    async def offset_of(self, seq: int) -> int:
+        """The byte at which the frame `seq` begins."""
+        if seq >= self.next_seq:
+            return self.end
+        begin, end = self._index.block_of(seq)
+        block = self.in_memory(begin)
+        if block is None or len(block) < end - begin:
+            block = await self._read(begin, end)
+        return begin + log_file.frame_place(block, seq)
+
+    async def _read(self, begin: int, end: int) -> bytes:
+        """From the page cache at once; from the disk in a thread, so that the loop never waits for it."""
+        if self._fd < 0:
+            self._fd = os.open(self.directory / log_file.FRAMES_FILE, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._fd)
+        block = bytearray(end - begin)
+        try:
+            if os.preadv(self._fd, [block], begin, os.RWF_NOWAIT) == len(block):
+                return bytes(block)
+        except OSError:
+            pass  # not cached, or a file system without RWF_NOWAIT
+        return await asyncio.to_thread(os.pread, self._fd, end - begin, begin)
+
+    # --- waking
+
+    def await_more(self, cursor: Cursor) -> None:
+        self._waiting.add(cursor)
+
+    def stop_awaiting(self, cursor: Cursor) -> None:
+        self._waiting.discard(cursor)
+
+    def _wake_all(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for cursor in waiting:
+            cursor.wake()
+
+    # --- writing
+
+    async def load(self) -> None:
+        """Reads what the files say, once."""
+        if self._loaded:
+            return
+        async with self._lock:
+            await self._load()
+
+    async def _load(self) -> int:
+        """Under the lock. Returns how many torn bytes the file ends with."""
+        if self._loaded:
+            return 0
+        loaded = await asyncio.to_thread(log_file.load, self.directory)
+        self.epoch = await asyncio.to_thread(log_file.read_epoch, self.directory)
+        self._index, self.last = loaded.index, loaded.last
+        self.terminal = loaded.last.terminal if loaded.last is not None else None
+        self._loaded = True
+        return loaded.torn
+
+    async def open(self, epoch: int) -> None:
+        """For a writer of this epoch: see `EventLogs.open_writer`."""
+        async with self._lock:
+            await self._load()
+            if self.deleted:
+                raise StaleEpochError("this build's log was deleted while it was to be written")
+            if epoch < self.epoch:
+                raise StaleEpochError(f"the build is at epoch {self.epoch}, so a writer of epoch {epoch} may not write")
+            newer, self.epoch = epoch > self.epoch, epoch
+            if newer and self.commits is not None:
+                await self.commits.fence()
+            if self.commits is None:
+                await asyncio.to_thread(self._prepare, epoch)
+                self.commits = GroupCommit(self, self.directory / log_file.FRAMES_FILE)
+            self.commits.writers += 1
+
+    def _prepare(self, epoch: int) -> None:
+        log_file.create(self.directory)
+        log_file.write_epoch(self.directory, epoch)
+        if self.terminal is None:
+            os.truncate(self.directory / log_file.FRAMES_FILE, self._index.end)
+
+    def publish(self, chunks: Sequence[tuple[bytes, int]], last: StoredFrame | None = None) -> None:
+        """Makes durable chunks (bytes, frames in them) readable and wakes who waits for them."""
+        for chunk, frames in chunks:
+            self._tail.append(chunk)
+            self._tail_offsets.append(self._index.end)
+            self._tail_size += len(chunk)
+            self._index.extend(len(chunk), frames)
+        surplus = 0
+        while self._tail_size > _TAIL and surplus < len(self._tail) - 1:
+            self._tail_size -= len(self._tail[surplus])
+            surplus += 1
+        del self._tail[:surplus], self._tail_offsets[:surplus]
+        if last is not None:
+            self.last, self.terminal = last, last.terminal
+        self._wake_all()
+
+    async def seal(self) -> None:
+        """The attempt is over: keeps the index beside the frames."""
+        await asyncio.to_thread(log_file.write_index, self.directory, self._index)
+
+    async def close_for_good(self) -> None:
+        self.deleted = True
+        self.epoch = self.epoch + 1_000_000_000
+        if self.commits is not None:
+            await self.commits.fence()
+        self._wake_all()

@@ -1,0 +1,102 @@
+"""What a launcher puts into a machine and runs in it when it starts or stops, as values in their order.
+
+The launcher writes `/root/.env` itself, before all of this. Secrets travel in files below `/run`, which no layer
+ever holds, and in `Command.env`; never in an argv. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ingot.guest import layout
+from ingot.guest.services import shell_exports
+from ingot.records.machine import Command, GuestFile
+from ingot.records.template import EnvValue, SecretRef, Template
+
+HOOK_TIMEOUT = 600.0
+"""Seconds a hook may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootCommand:
+    """One command of a start. `name` is for people (`hook on_resume`); when one fails the later ones still run,
+    and the launcher tells which failed."""
+
+    name: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """First put `files`, then run `commands` one after another."""
+
+    files: tuple[GuestFile, ...]
+    commands: tuple[BootCommand, ...]
+
+
+def plan_boot(template: Template, secrets: Mapping[str, str]) -> Boot:
+    """The start of a machine from its golden: secrets of services, on_first_boot (once per machine), on_every_boot,
+    the services, on_resume. `secrets` maps a secret's name to its value; a missing optional one is left out."""
+    env = machine_environment(template, secrets)
+    commands = [*_first_boot(template, env), *_hook(template, "on_every_boot", env)]
+    if any(app.services or app.autostart or app.health for app in template.apps):
+        commands.append(BootCommand("services", supervisor_command(layout.SUPERVISOR_CONFIG)))
+    commands += _hook(template, "on_resume", env)
+    return Boot(_secret_files(template, secrets), tuple(commands))
+
+
+def plan_shutdown(template: Template, secrets: Mapping[str, str]) -> tuple[BootCommand, ...]:
+    """What runs before a machine is stopped: on_shutdown."""
+    return tuple(_hook(template, "on_shutdown", machine_environment(template, secrets)))
+
+
+def machine_environment(template: Template, secrets: Mapping[str, str]) -> dict[str, str]:
+    """The template's `env` with its secrets filled in: what hooks, `bash` and `exec` in the machine see."""
+    return _filled(template.env, secrets)
+
+
+def supervisor_command(config: str) -> Command:
+    """Starts supervisord, which goes to the background by itself."""
+    script = f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE} && exec /usr/bin/supervisord -c {config}"
+    return Command(("/bin/sh", "-c", script), timeout=60)
+
+
+def hook_command(name: str, env: Mapping[str, str]) -> Command:
+    """Runs one hook's script: root, `bash -e`, nothing on stdin."""
+    return Command(("/bin/bash", "-e", layout.hook(name)), timeout=HOOK_TIMEOUT, env={"HOME": "/root", **env})
+
+
+def _first_boot(template: Template, env: Mapping[str, str]) -> list[BootCommand]:
+    if not template.hooks.on_first_boot:
+        return []
+    mark, script = layout.FIRST_BOOT_MARK, layout.hook("on_first_boot")
+    text = f"[ -e {mark} ] && exit 0; mkdir -p {layout.STATE} && /bin/bash -e {script} && touch {mark}"
+    command = Command(("/bin/bash", "-c", text), timeout=HOOK_TIMEOUT, env={"HOME": "/root", **env})
+    return [BootCommand("hook on_first_boot", command)]
+
+
+def _hook(template: Template, name: str, env: Mapping[str, str]) -> list[BootCommand]:
+    return [BootCommand(f"hook {name}", hook_command(name, env))] if getattr(template.hooks, name) else []
+
+
+def _secret_files(template: Template, secrets: Mapping[str, str]) -> tuple[GuestFile, ...]:
+    files = []
+    for app in template.apps:
+        for service in app.services:
+            merged = {**template.env, **service.env}
+            needed = {name: value for name, value in merged.items() if isinstance(value, SecretRef)}
+            if filled := _filled(needed, secrets):
+                path = layout.service_secrets(service.name)
+                files.append(GuestFile(path, shell_exports(filled).encode(), 0o400, service.user))
+    return tuple(files)
+
+
+def _filled(env: Mapping[str, EnvValue], secrets: Mapping[str, str]) -> dict[str, str]:
+    filled = {}
+    for name, value in env.items():
+        if isinstance(value, str):
+            filled[name] = value
+        elif value.name in secrets:
+            filled[name] = secrets[value.name]
+    return filled

@@ -1,0 +1,80 @@
+"""A machine's own disk: a sparse ext4 image that holds everything the machine writes.
+
+Its size is the limit that `MachineSpec.disk_mb` asks for, exact to the block. Nothing on it outlives the
+machine: checkpoints copy from it, and the image is thrown away unsynced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot.errors import HostError
+from ingot.machine.container import mounts, syscalls
+from ingot.process import run
+
+_SMALLEST_MB = 16
+_OPTIONS = "discard,barrier=0,noauto_da_alloc,noinit_itable"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRoom:
+    """What is left on a machine's disk."""
+
+    free_bytes: int
+    free_inodes: int
+    total_bytes: int
+
+    @property
+    def full(self) -> bool:
+        """Whether a write is about to fail, or has: below half a percent of the bytes, or no inodes."""
+        return self.free_bytes < max(64 * 1024, self.total_bytes // 200) or self.free_inodes < 8
+
+
+async def make_disk(image: Path, mount_point: Path, size_mb: int) -> None:
+    """Makes the image and mounts it. Raises HostError when the host cannot."""
+    await asyncio.to_thread(_allocate, image, max(size_mb, _SMALLEST_MB) * 1024 * 1024)
+    argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(image)]
+    await run(argv, timeout=30)
+    try:
+        await asyncio.to_thread(_mount, image, mount_point)
+    except OSError as error:
+        raise HostError(f"a machine's disk image cannot be mounted: {error}", hint="run `ingot doctor`") from error
+
+
+def _allocate(image: Path, size: int) -> None:
+    image.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(image, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _mount(image: Path, mount_point: Path) -> None:
+    mount_point.mkdir(mode=0o711, exist_ok=True)
+    device, descriptor = syscalls.attach_loop(image)
+    try:
+        syscalls.mount(device, mount_point, "ext4", syscalls.MS_NODEV | syscalls.MS_NOSUID | syscalls.MS_NOATIME, _OPTIONS)
+    finally:
+        os.close(descriptor)
+    mount_point.chmod(0o711)
+
+
+def room(mount_point: Path) -> DiskRoom:
+    status = os.statvfs(mount_point)
+    return DiskRoom(
+        free_bytes=status.f_bavail * status.f_frsize,
+        free_inodes=status.f_favail,
+        total_bytes=status.f_blocks * status.f_frsize,
+    )
+
+
+def drop_disk(mount_point: Path) -> None:
+    """Unmounts the disk without writing what is still in memory."""
+    with contextlib.suppress(OSError):
+        syscalls.discard_file_system(mount_point)
+    mounts.unmount(mount_point)

@@ -1,0 +1,1 @@
+"""What builds leave behind: layers, goldens, base images, download caches, and getting rid of them again."""
