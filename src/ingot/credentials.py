@@ -92,6 +92,13 @@ def normal_url(url: str) -> str:
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
+def local_url(listen: str) -> str:
+    """The address of a server on this host that listens on `HOST:PORT`; one that listens everywhere is on loopback."""
+    host, _, port = listen.rpartition(":")
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]", "::": "[::1]"}.get(host, host)  # noqa: S104 read, not bound
+    return normal_url(f"http://{here}:{port}")
+
+
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingot.announce import accepted_line, tell_waiting
-from ingot.builder.run import BuildRequest
 from ingot.builder.report import Reporter
+from ingot.builder.request import BuildRequest
 from ingot.errors import BuildError, ConflictError, IngotError, MachineLostError, NotFoundError, StaleEpochError
 from ingot.events.frames import TerminalFrame
 from ingot.events.log import EventLogs
@@ -56,12 +56,11 @@ class Outcome:
 class Workshop:
     """What the wiring gives a worker. `prepare` looks up the document and the secrets of a claimed build (raises
     IngotError when they are gone); `build` makes the golden; `reveal` has all secret values of an account, to be
-    redacted. `build_timeout` is seconds."""
+    redacted. The build's deadline is the builder's."""
 
     prepare: Callable[[Build], Awaitable[BuildRequest]]
     build: Callable[[BuildRequest, Reporter], Awaitable[Golden]]
     reveal: Callable[[str], Awaitable[Mapping[str, str]]]
-    build_timeout: float
 
 
 class Worker:
@@ -180,21 +179,16 @@ class Worker:
         if build.epoch > SERVERS_LIMIT:
             message = f"the server went down {build.epoch - 1} times during this build, so it is not tried again"
             return Outcome(failure=Failure(FailureCode.MACHINE_LOST, message))
-        limit = self._workshop.build_timeout
         try:
-            async with asyncio.timeout(limit):
-                request = await self._workshop.prepare(build)
-                golden = await self._workshop.build(request, reporter)
-                return Outcome(golden_key=golden.key, manifest=golden.manifest)
+            request = await self._workshop.prepare(build)
+            golden = await self._workshop.build(request, reporter)
+            return Outcome(golden_key=golden.key, manifest=golden.manifest)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if build.id not in self._cancelled or task is None:
                 raise
             task.uncancel()
             return Outcome(failure=_cancelled_failure())
-        except TimeoutError:
-            message = f"the build did not end within {limit:g} s"
-            return Outcome(failure=Failure(FailureCode.TIMED_OUT, message, last_lines=reporter.last_lines()))
         except BuildError as error:
             return Outcome(failure=error.failure)
         except MachineLostError as error:

@@ -39,7 +39,9 @@ class Request:
     body: bytes
 
 
-def frame(seq: int, level: str, phase: str, line: str, source: str | None = None, attempt: int = 1, **end: Any) -> bytes:
+def frame(
+    seq: int, level: str, phase: str, line: str, source: str | None = None, attempt: int = 1, **end: Any
+) -> bytes:
     """One stored frame; its time is `seq` tenths of a second after the build began."""
     event: dict[str, Any] = {"ts": f"2026-06-08T17:00:{seq // 10:02d}.{seq % 10}00Z", "level": level, "phase": phase}
     if source is not None:
@@ -139,7 +141,9 @@ class FakeServer:
 
     def _answer(self, request: Request) -> tuple[int, Any]:
         if not self.allowed(request):
-            return 401, error("Missing API key" if "authorization" not in request.headers else "Invalid API key", "unauthorized")
+            return 401, error(
+                "Missing API key" if "authorization" not in request.headers else "Invalid API key", "unauthorized"
+            )
         found = self.answers.get((request.method, request.path))
         if found is not None:
             return found

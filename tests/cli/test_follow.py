@@ -19,9 +19,11 @@ BRISK = Patience(silence=0.3, give_up_after=20)
 
 async def watch(fake: FakeServer, patience: Patience = BRISK, retries: list[Retry] | None = None) -> list[Frame]:
     notes = retries if retries is not None else []
-    async with Client(fake.url, KEY) as client:
-        async with contextlib.aclosing(client.follow(REF, patience=patience, on_retry=notes.append)) as frames:
-            return [one async for one in frames]
+    async with (
+        Client(fake.url, KEY) as client,
+        contextlib.aclosing(client.follow(REF, patience=patience, on_retry=notes.append)) as frames,
+    ):
+        return [one async for one in frames]
 
 
 def ids(frames: list[Frame]) -> list[str]:
@@ -38,7 +40,7 @@ async def test_a_finished_build_is_replayed_to_its_terminal_frame() -> None:
     assert all(one.end is None for one in frames[:-1])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 async def test_connections_cut_anywhere_lose_and_repeat_nothing(seed: int) -> None:
     spread = random.Random(seed)
     troubles = [Trouble(cut_after=spread.randrange(1, 900)) for _ in range(4)]
@@ -97,11 +99,15 @@ async def test_another_attempt_in_its_place_is_told_and_never_mixed_in() -> None
     other = [one.replace(b"id: 1-", b"id: 2-") for one in ready_log()]
     async with fake_server(ready_log()[:5], [Trouble(cut_after=400)]) as fake:
         seen: list[Frame] = []
-        async with Client(fake.url, KEY) as client:
-            with pytest.raises(StreamLostError, match="attempt 1 was followed, the server now sends attempt 2"):
+
+        async def replace_it_while_watching() -> None:
+            async with Client(fake.url, KEY) as client:
                 async for one in client.follow(REF, patience=BRISK):
                     seen.append(one)
                     fake.log = other
+
+        with pytest.raises(StreamLostError, match="attempt 1 was followed, the server now sends attempt 2"):
+            await replace_it_while_watching()
     assert {one.id.attempt for one in seen} == {1}
 
 
@@ -142,7 +148,10 @@ async def test_the_recorded_part_ends_without_a_terminal_frame() -> None:
 
 async def test_a_full_queue_carries_when_to_ask_again() -> None:
     async with fake_server() as fake, Client(fake.url, KEY) as client:
-        fake.answers["POST", "/api/templates/default/hello/1.0.0/build"] = (429, error("the queue is full", "queue_full"))
+        fake.answers["POST", "/api/templates/default/hello/1.0.0/build"] = (
+            429,
+            error("the queue is full", "queue_full"),
+        )
         with pytest.raises(CapacityError) as caught:
             await client.build(REF)
     assert caught.value.code == "queue_full"

@@ -108,6 +108,10 @@ class EventStream:
             self._open.discard(reader)
             reader.close()
 
+    def count_open(self) -> int:
+        """How many streams are open now."""
+        return len(self._open)
+
     async def aclose(self) -> None:
         """Ends all open streams without a terminal frame; clients come back after a longer pause."""
         self._closing = True
@@ -147,7 +151,7 @@ class EventStream:
         await reader.begin(headers, only_headers=only_headers)
         if not only_headers:
             cursor = log.cursor(start.seq)
-            await self._pump(cursor, reader, until=None if query.follow else log.next_seq)
+            await self._pump(cursor, reader, until=None if query.follow else log.end)
 
     async def _wait_for_build(self, request: StreamRequest, reader: _Reader, *, only_headers: bool) -> None:
         """Sends heartbeats until a version that was never built has a build."""
@@ -176,19 +180,19 @@ class EventStream:
         await reader.end()
 
     async def _pump(self, cursor: Cursor, reader: _Reader, *, until: int | None) -> None:
-        """Sends batches until the log ends, the reader goes, or the frame number `until` is reached."""
+        """Sends batches until the log ends, the reader goes, or byte `until` of the log is reached."""
         self._register(reader)
         reader.on_over(cursor.wake)
         opening, turn = _RETRY, 0
         try:
             while not reader.is_over:
-                batch = await cursor.read()
+                batch = b"" if until is not None and cursor.offset >= until > 0 else await cursor.read()
                 if batch:
                     await reader.write(opening + batch if opening else batch)
                     opening, turn = b"", turn + 1
                     if turn % _TURN == 0:
                         await asyncio.sleep(0)
-                elif until is not None or cursor.ended:
+                elif until is not None or cursor.ended or reader.is_over:
                     break
                 elif not await cursor.wait(self._heartbeat):
                     await reader.write(_COMMENT)

@@ -19,7 +19,7 @@ from ingot.cli.options import (
 from ingot.cli.output import Talk, duration
 from ingot.cli.session import ask, find_server
 from ingot.cli.templates import refused, send
-from ingot.cli.watch import ProgressMode, Watch, watch_build
+from ingot.cli.watch import ProgressMode, Watch
 from ingot.errors import TemplateError
 from ingot.records.build import BuildFlags, BuildStatus
 from ingot.records.ref import Ref
@@ -59,10 +59,10 @@ def build(
     answer = ask(url, lambda client: client.build(ref, flags))
     if follow:
         watching = Watch(ref, answer.attempt or None, progress, give_up_after, results_are_frames=False)
-        code = watch_build(find_server(url), watching)
+        code = _watch(watching, url)
         if code not in (ExitCode.INTERRUPTED, ExitCode.STREAM_LOST):
             answer = ask(url, lambda client: client.status(ref))
-            _show(talk, answer)
+            _show(talk, answer, watched=progress is not ProgressMode.QUIET)
         raise typer.Exit(code)
     _show(talk, answer)
     if answer.status is not BuildStatus.READY:
@@ -81,7 +81,7 @@ def logs(
     """Print what a build printed. With --follow the exit status tells how the build ended."""
     mode = ProgressMode.RAWJSON if as_json else progress
     watching = Watch(read_ref(ref), attempt, mode, give_up_after, results_are_frames=True, live=follow)
-    raise typer.Exit(watch_build(find_server(url), watching))
+    raise typer.Exit(_watch(watching, url))
 
 
 def status(ref: RefArgument, url: UrlFlag = None, as_json: JsonFlag = False) -> None:
@@ -99,6 +99,12 @@ def cancel(ref: RefArgument, url: UrlFlag = None, as_json: JsonFlag = False) -> 
     talk.json(answer)
 
 
+def _watch(watching: Watch, url: str | None) -> ExitCode:
+    from ingot.cli.watching import watch_build
+
+    return watch_build(find_server(url), watching)
+
+
 def _publish(talk: Talk, document: Document, namespace: str | None, url: str | None, republish: bool) -> Ref:
     try:
         published = ask(url, lambda client: send(client, document, namespace, force=republish))
@@ -110,10 +116,11 @@ def _publish(talk: Talk, document: Document, namespace: str | None, url: str | N
     return Ref.parse(published.ref)
 
 
-def _show(talk: Talk, answer: BuildAnswer) -> None:
+def _show(talk: Talk, answer: BuildAnswer, *, watched: bool = False) -> None:
+    """How a build is; the reason of a failure only where it was not watched."""
     talk.result(" ".join(part for part in _summary(answer) if part))
     talk.json(answer.raw)
-    if answer.failure is not None:
+    if answer.failure is not None and not watched:
         talk.say(f"  {answer.failure.message}")
         for line in answer.failure.last_lines if answer.status is BuildStatus.FAILED else ():
             talk.say(f"  | {line}")

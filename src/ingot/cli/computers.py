@@ -5,7 +5,6 @@ The computer is a test run: it ends with the command, or by itself after 15 idle
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shlex
 import sys
@@ -74,9 +73,7 @@ def shell_line(words: list[str]) -> str:
     return words[0] if len(words) == 1 else shlex.join(words)
 
 
-async def _run_once(
-    client: Client, ref: Ref, words: list[str], timeout: float, keep: bool, talk: Talk
-) -> BashAnswer:
+async def _run_once(client: Client, ref: Ref, words: list[str], timeout: float, keep: bool, talk: Talk) -> BashAnswer:
     async with _computer(client, ref, keep) as computer:
         if keep:
             talk.say(f"computer {computer.id} stays; end it with `ingot run --end {computer.desktop_id}`")
@@ -96,6 +93,8 @@ async def _computer(client: Client, ref: Ref, keep: bool) -> AsyncIterator[Compu
 
 async def _start(client: Client, ref: Ref) -> ComputerAnswer:
     """A computer that runs. What could not be started is told with the server's own words."""
+    import asyncio
+
     computer = await client.run(ref)
     try:
         async with asyncio.timeout(_START_DEADLINE):
@@ -103,7 +102,9 @@ async def _start(client: Client, ref: Ref) -> ComputerAnswer:
                 await asyncio.sleep(0.1)
                 computer = await client.computer(computer.id)
     except TimeoutError:
-        raise DeadlineError(f"the computer did not start within {_START_DEADLINE:g} s", seconds=_START_DEADLINE) from None
+        raise DeadlineError(
+            f"the computer did not start within {_START_DEADLINE:g} s", seconds=_START_DEADLINE
+        ) from None
     if computer.status != "running":
         raise ConflictError(f"the computer is {computer.status}", hint=computer.error)
     return computer

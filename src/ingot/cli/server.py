@@ -73,7 +73,7 @@ def doctor(
     url: UrlFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say what this host can do, and the command that mends what it lacks. Status 1 when something needed is missing."""
+    """Say what this host can do, and the command that mends what it lacks; status 1 when it lacks what is needed."""
     talk = Talk(as_json)
     findings: Sequence[FindingAnswer | Finding]
     findings = ask(url, lambda client: client.host()) if server or url else _local_findings()
@@ -121,18 +121,14 @@ def _show_settings(shown: Mapping[str, Mapping[str, str]], as_json: bool) -> Non
 
 def _local_findings() -> Sequence[Finding]:
     import asyncio
-    import inspect
 
     from ingot.service import local_findings
 
-    found = local_findings()
-    if not inspect.isawaitable(found):
+    async def look() -> Sequence[Finding]:
+        found: Sequence[Finding] = await local_findings()
         return found
 
-    async def wait() -> Sequence[Finding]:
-        return await found
-
-    return asyncio.run(wait())
+    return asyncio.run(look())
 
 
 def _mark(finding: FindingAnswer | Finding) -> str:

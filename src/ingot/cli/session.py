@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ingot.credentials import Server, choose_server, read_credentials
+from ingot.credentials import Server, choose_server, local_url, read_credentials
 from ingot.settings import client_environment, load_settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def find_server(url: str | None) -> Server:
         read_credentials(settings.credentials_file),
         flag=url,
         environment=client_environment(),
-        fallback=f"http://{settings.listen}",
+        fallback=local_url(settings.listen),
     )
 
 

@@ -61,7 +61,9 @@ def validate(
         try:
             _check(document, remote=remote, url=url)
         except TemplateError as error:
-            found.append({"file": document.name, "ok": False, "errors": [problem_object(one) for one in error.problems]})
+            found.append(
+                {"file": document.name, "ok": False, "errors": [problem_object(one) for one in error.problems]}
+            )
             for problem in error.problems:
                 talk.result(problem_line(document.name, problem))
         else:

@@ -153,7 +153,8 @@ def _envelope(content: bytes) -> Mapping[str, Any] | None:
     if not isinstance(raw, dict):
         return None
     if "error" not in raw and ("errors" in raw or "status" in raw):
-        return {"error": f"the answer is {raw.get('status', 'not ok')}", **raw}
+        # The two answers that have no envelope: a cancel where nothing builds, and a validate with problems.
+        return {"error": "nothing builds" if raw.get("status") == "idle" else "the document is not valid", **raw}
     return raw if isinstance(raw.get("error"), str) else None
 
 

@@ -39,6 +39,11 @@ class Cursor:
             return self._seq < self._log.next_seq
         return self._offset < self._log.end
 
+    @property
+    def offset(self) -> int:
+        """The byte of the log up to which was read; 0 before the first `read`."""
+        return max(0, self._offset)
+
     async def read(self) -> bytes:
         """The next batch, b"" when there is none now."""
         if not self.has_more or self._log.deleted:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ingot.errors import StaleEpochError
 from ingot.events import log_file
 from ingot.events.cursor import Cursor
-from ingot.events.frames import StoredFrame, TerminalFrame
+from ingot.events.frames import FRAME_END, StoredFrame, TerminalFrame, parse_frame
 from ingot.events.log_file import BATCH, LogIndex
 from ingot.events.writer import GroupCommit, LogWriter
 
@@ -84,9 +84,9 @@ class StoredLog:
         self.terminal: TerminalFrame | None = None
         self.deleted = False
         self.epoch = 0
-        self.last: StoredFrame | None = None
         self.commits: GroupCommit | None = None
         self._index = LogIndex()
+        self._loaded_last: StoredFrame | None = None
         self._lock = asyncio.Lock()
         self._loaded = False
         self._fd = -1
@@ -106,6 +106,13 @@ class StoredLog:
     def end(self) -> int:
         """How many bytes can be read."""
         return self._index.end
+
+    @property
+    def last(self) -> StoredFrame | None:
+        """The last frame that can be read."""
+        if not self._tail:
+            return self._loaded_last
+        return parse_frame(self._tail[-1].removesuffix(FRAME_END).rpartition(FRAME_END)[2])
 
     @property
     def is_over(self) -> bool:
@@ -187,7 +194,7 @@ class StoredLog:
             return 0
         loaded = await asyncio.to_thread(log_file.load, self.directory)
         self.epoch = await asyncio.to_thread(log_file.read_epoch, self.directory)
-        self._index, self.last = loaded.index, loaded.last
+        self._index, self._loaded_last = loaded.index, loaded.last
         self.terminal = loaded.last.terminal if loaded.last is not None else None
         self._loaded = True
         return loaded.torn
@@ -214,7 +221,7 @@ class StoredLog:
         if self.terminal is None:
             os.truncate(self.directory / log_file.FRAMES_FILE, self._index.end)
 
-    def publish(self, chunks: Sequence[tuple[bytes, int]], last: StoredFrame | None = None) -> None:
+    def publish(self, chunks: Sequence[tuple[bytes, int]], terminal: TerminalFrame | None = None) -> None:
         """Makes durable chunks (bytes, frames in them) readable and wakes who waits for them."""
         for chunk, frames in chunks:
             self._tail.append(chunk)
@@ -226,8 +233,8 @@ class StoredLog:
             self._tail_size -= len(self._tail[surplus])
             surplus += 1
         del self._tail[:surplus], self._tail_offsets[:surplus]
-        if last is not None:
-            self.last, self.terminal = last, last.terminal
+        if terminal is not None:
+            self.terminal = terminal
         self._wake_all()
 
     async def seal(self) -> None:

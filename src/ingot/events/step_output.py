@@ -15,7 +15,7 @@ from ingot.events.ingest import Ingest, Limits, Omission, SecretForms
 from ingot.events.writer import LogWriter
 from ingot.records.event import Level
 
-_SLICE = 64 * 1024
+_SLICE = 32 * 1024
 _DENSE_SLICE = 4 * 1024
 _DENSE = 40
 """Fewer bytes a line than this, and a slice must be small to be quick."""
@@ -44,7 +44,9 @@ class StepOutput:
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
         self._told_capped = 0.0
+        self._yielded = self._loop.time()
         self._closed = False
+        self._check_attempt()
 
     @property
     def forms(self) -> SecretForms:
@@ -58,16 +60,12 @@ class StepOutput:
         """Takes a chunk of any size; waits when the disk does not keep up."""
         if self._closed:
             return
-        if self._ingest.ring is not None:
-            self._ingest.feed(chunk, self._loop.time())
-            return
-        since = self._loop.time()
-        for piece in _slices(chunk):
+        for piece in (chunk,) if self._ingest.ring is not None else _slices(chunk):
             self._take(piece)
             await self._writer.room()
-            if self._loop.time() - since > _LOOP_SHARE:
+            if self._loop.time() - self._yielded > _LOOP_SHARE:
                 await asyncio.sleep(0)
-                since = self._loop.time()
+                self._yielded = self._loop.time()
         self._arm()
 
     def last_lines(self) -> tuple[str, ...]:
@@ -91,6 +89,9 @@ class StepOutput:
         lines = self._ingest.feed(piece, self._loop.time())
         if lines:
             self._ingest.charge(self._sink.store(lines, source=self._source))
+        self._check_attempt()
+
+    def _check_attempt(self) -> None:
         if self._writer.stored_bytes >= self._limits.attempt_frames:
             self._ingest.stop_storing()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ingot.errors import StaleEpochError
 from ingot.events import log_file
-from ingot.events.frames import StoredFrame, TerminalFrame, parse_frame
+from ingot.events.frames import TerminalFrame, parse_frame
 from ingot.events.log_file import BATCH
 from ingot.records.event import Phase
 
@@ -50,13 +50,15 @@ class LogWriter:
 
     @property
     def last_ts_ms(self) -> int:
-        """The time of the last frame found when the log was opened, 0 for none."""
-        return self._log.last.event.ts_ms if self._log.last is not None else 0
+        """The time of the last frame that is stored, 0 for none."""
+        last = self._log.last
+        return last.event.ts_ms if last is not None else 0
 
     @property
     def last_phase(self) -> Phase | None:
-        """The phase of the last frame found when the log was opened."""
-        return self._log.last.event.phase if self._log.last is not None else None
+        """The phase of the last frame that is stored."""
+        last = self._log.last
+        return last.event.phase if last is not None else None
 
     @property
     def terminal(self) -> TerminalFrame | None:
@@ -123,7 +125,7 @@ class GroupCommit:
         self._closed = False
         self._progress = asyncio.Condition()
         self._end = asyncio.Lock()
-        self._terminal: tuple[bytes, StoredFrame] | None = None
+        self._terminal: tuple[bytes, TerminalFrame] | None = None
 
     def append(self, frames: Sequence[bytes], attempt: int) -> None:
         if not frames:
@@ -170,7 +172,7 @@ class GroupCommit:
         self._check_numbers([frame], attempt)
         parsed = parse_frame(frame)
         assert parsed.terminal is not None, "an attempt ends with a terminal frame"
-        self._terminal = (frame, parsed)  # from here on nothing else can be appended
+        self._terminal = (frame, parsed.terminal)  # from here on nothing else can be appended
         try:
             await self._write([frame], self._log.end)
         except OSError:

@@ -127,11 +127,15 @@ class BuildQueue:
         StaleEpochError."""
         await self._db.run(lambda connection: ends.record_step(connection, build_id, epoch, record))
 
-    async def seal(self, build_id: str, epoch: int) -> bool:
+    async def seal(
+        self, build_id: str, epoch: int, *, golden_key: str | None = None, manifest: Mapping[str, Any] | None = None
+    ) -> bool:
         """Decides the end, to be called before the terminal frame is written: from here on a cancel finds nothing
         to stop. True when a cancel was asked for before: then the attempt has to end as cancelled. `reclaim`
-        opens it again. Raises StaleEpochError."""
-        return await self._db.run(lambda connection: ends.seal(connection, build_id, epoch))
+        opens it again. The golden and its manifest are kept with the attempt, so that whoever reclaims it after a
+        crash can end it as its log says; it is no golden of the ref before `finish`. Raises StaleEpochError."""
+        text = ends.manifest_text(manifest)
+        return await self._db.run(lambda connection: ends.seal(connection, build_id, epoch, golden_key, text))
 
     async def finish(
         self,

@@ -19,7 +19,6 @@ from ingot.records.build import Build, BuildState, Failure, FailureCode, StepRec
 from ingot.records.event import Phase
 from ingot.storage.tables import build_steps, builds
 
-
 _GIVEN_UP = (FailureCode.CANCELLED, FailureCode.QUEUE_EXPIRED)
 """Ends that say nothing of the content: the builds that joined are not to share them."""
 
@@ -50,7 +49,7 @@ def progress(connection: Connection, build_id: str, epoch: int, phase: Phase | N
 
 def record_step(connection: Connection, build_id: str, epoch: int, record: StepRecord) -> None:
     values = step_values(build_id, record)
-    same = and_(build_steps.c.build_id == build_id, build_steps.c.index == record.index)
+    same = and_(build_steps.c.build_id == build_id, build_steps.c.place == record.index)
     guarded = select(*(literal(value, build_steps.c[name].type) for name, value in values.items())).where(
         select(builds.c.id).where(_held(build_id, epoch)).exists()
     )
@@ -59,8 +58,9 @@ def record_step(connection: Connection, build_id: str, epoch: int, record: StepR
         raise _stale(build_id, epoch)
 
 
-def seal(connection: Connection, build_id: str, epoch: int) -> bool:
-    _change(connection, build_id, epoch, sealed=True)
+def seal(connection: Connection, build_id: str, epoch: int, golden_key: str | None, manifest: str | None) -> bool:
+    left = {} if golden_key is None else {"golden_key": golden_key, "manifest_json": manifest}
+    _change(connection, build_id, epoch, sealed=True, **left)
     return bool(connection.scalar(select(builds.c.cancel_requested).where(builds.c.id == build_id)))
 
 
@@ -73,7 +73,7 @@ def finish(connection: Connection, build_id: str, epoch: int, end: End) -> Build
         finished_ms=end.now,
         failure_json=failure_text(end.failure),
         golden_key=end.golden_key,
-        manifest_json=None if end.manifest is None else json.dumps(end.manifest),
+        manifest_json=manifest_text(end.manifest),
         reused=end.reused,
     )
     if end.failure is not None:
@@ -90,6 +90,10 @@ def release_goldens(connection: Connection, keys: frozenset[str], missing: bool)
     over = and_(builds.c.golden_key.in_(released), builds.c.state == BuildState.READY.value)
     connection.execute(update(builds).where(over).values(golden_key=None))
     return released
+
+
+def manifest_text(manifest: Mapping[str, Any] | None) -> str | None:
+    return None if manifest is None else json.dumps(manifest)
 
 
 def _held(build_id: str, epoch: int) -> ColumnElement[bool]:

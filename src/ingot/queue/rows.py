@@ -32,7 +32,7 @@ def read_builds(connection: Connection, rows: Iterable[Row[Any]]) -> tuple[Build
     rows = list(rows)
     steps: dict[str, list[StepRecord]] = {row.id: [] for row in rows}
     if rows:
-        found = select(build_steps).where(build_steps.c.build_id.in_(steps)).order_by(build_steps.c.index)
+        found = select(build_steps).where(build_steps.c.build_id.in_(steps)).order_by(build_steps.c.place)
         for row in connection.execute(found):
             steps[row.build_id].append(_step(row))
     return tuple(_build(row, tuple(steps[row.id])) for row in rows)
@@ -47,8 +47,18 @@ def failure_text(failure: Failure | None) -> str | None:
 
 
 def step_values(build_id: str, record: StepRecord) -> dict[str, Any]:
-    values = {name: getattr(record, name) for name in StepRecord.__dataclass_fields__}
-    return {**values, "build_id": build_id, "phase": record.phase.value, "state": record.state.value}
+    return {
+        "build_id": build_id,
+        "place": record.index,
+        "title": record.title,
+        "phase": record.phase.value,
+        "source": record.source,
+        "reason": record.reason,
+        "state": record.state.value,
+        "started_ms": record.started_ms,
+        "duration_ms": record.duration_ms,
+        "layer": record.layer,
+    }
 
 
 def _build(row: Row[Any], steps: tuple[StepRecord, ...]) -> Build:
@@ -85,7 +95,7 @@ def _failure(text: str | None) -> Failure | None:
 
 def _step(row: Row[Any]) -> StepRecord:
     return StepRecord(
-        index=row.index,
+        index=row.place,
         title=row.title,
         phase=Phase(row.phase),
         source=row.source,

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
-from ingot.errors import HostError, IngotError
+from ingot.errors import HostError
 
 T = TypeVar("T")
 
 _LOCK_WAIT_SECONDS = 1.0
+# EXCLUSIVE comes first: WAL then needs no shared memory file, and no other process can join in.
+_PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 class Database:
@@ -86,7 +88,9 @@ class Database:
         try:
             with connection.begin():
                 return fn(connection)
-        except OperationalError as error:
+        except (IntegrityError, ProgrammingError):
+            raise
+        except DatabaseError as error:
             raise _explained(error, self._path) from error
 
     def _open(self) -> None:
@@ -98,18 +102,17 @@ class Database:
         try:
             self._connection = self._engine.connect()
             migrate(self._connection, self._path)
-        except OperationalError as error:
-            raise _explained(error, self._path) from error
-        except sqlite3.Error as error:
+        except DatabaseError as error:
             raise _explained(error, self._path) from error
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=_LOCK_WAIT_SECONDS, isolation_level=None)
-        # EXCLUSIVE comes first: WAL then needs no shared memory file, and no other process can join in.
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _close(self) -> None:
@@ -125,9 +128,9 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _explained(error: Exception, path: Path) -> IngotError:
+def _explained(error: DatabaseError, path: Path) -> HostError:
     """Turns what SQLite says into what an operator can act on."""
-    reason = str(error.orig) if isinstance(error, OperationalError) else str(error)
+    reason = str(error.orig)
     if "locked" in reason:
         return HostError(f"another program has the database {path} open", hint="close it and start again")
     if "disk is full" in reason:

@@ -119,7 +119,7 @@ build_steps = Table(
     "build_steps",
     metadata,
     Column("build_id", Text, ForeignKey("builds.id"), nullable=False),
-    Column("index", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
     Column("title", Text, nullable=False),
     Column("phase", Text, nullable=False),
     Column("source", Text, nullable=False),
@@ -128,5 +128,5 @@ build_steps = Table(
     Column("started_ms", BigInteger, nullable=False),
     Column("duration_ms", BigInteger),
     Column("layer", Text),
-    PrimaryKeyConstraint("build_id", "index"),
+    PrimaryKeyConstraint("build_id", "place"),
 )

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ingot.errors import CorruptStoreError
+from ingot.errors import CorruptStoreError, NotFoundError
 from ingot.machine.contract import Backend
 from ingot.records.layer import Layer, LayerObject
 from ingot.storage.objects import DirectoryObjects
@@ -99,18 +99,17 @@ class Archive:
 
 async def read_object(objects: DirectoryObjects, key: str) -> tuple[Layer, LayerObject] | None:
     """What the object store knows of a layer, or None when it does not have it whole."""
-    content = await objects.get_bytes(record_key(key))
-    if content is None:
+    try:
+        stored = json.loads(await objects.get_bytes(record_key(key)))
+    except NotFoundError:
         return None
-    stored = json.loads(content)
     return Layer(**stored["layer"]), LayerObject(**stored["object"])
 
 
 async def newest_base(objects: DirectoryObjects, recipe: str) -> Layer | None:
     """The newest archived base image of a recipe."""
     names = await objects.list(f"bases/{recipe}/")
-    records = [await objects.get_bytes(name) for name in names]
-    layers = [Layer(**json.loads(record)["layer"]) for record in records if record is not None]
+    layers = [Layer(**json.loads(await objects.get_bytes(name))["layer"]) for name in names]
     return max(layers, key=lambda layer: layer.created_ms, default=None)
 
 

@@ -112,7 +112,5 @@ def _describe_entries(root: Path, entries: Iterable[Entry]) -> Iterable[str]:
             with open_file(root, entry.path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
                 what = hashlib.file_digest(file, "sha256").hexdigest()
         elif stat.S_ISLNK(entry.mode):
-            what = os.readlink(root / entry.path)
+            what = str((root / entry.path).readlink())
         yield f"{entry.path}\0{entry.mode:o}\0{status.st_uid}\0{status.st_gid}\0{what}"
-
-

@@ -24,8 +24,8 @@ LISTS = "apt-lists"
 TARGETS = {
     "apt-archives": "/var/cache/apt/archives",
     LISTS: "/var/lib/apt/lists",
-    "pip": "/var/cache/ingot/pip",
-    "npm": "/var/cache/ingot/npm",
+    "pip": "/root/.cache/pip",
+    "npm": "/root/.npm/_cacache",
 }
 
 # apt's lists change a few times a day. Asking for them costs more than a small installation, and a list that is too
@@ -95,7 +95,6 @@ class Downloads:
     def _keep_one(self, mount: DownloadMount, kept: Path) -> int:
         count = total = 0
         with contextlib.suppress(OSError):
-            _own_alike(mount.kept, kept)
             for entry in _wanted(mount):
                 if count >= self._bounds.files or total >= self._bounds.total_bytes:
                     break
@@ -117,15 +116,14 @@ def _wanted(mount: DownloadMount) -> Iterator[Entry]:
                 yield entry
         return
     for entry in walk(mount.kept):
-        top = entry.path.split("/", 1)[0]
-        if entry.is_file and top not in ("_logs", "tmp") and not entry.path.startswith("_cacache/tmp/"):
+        if entry.is_file and not entry.path.startswith("tmp/"):
             yield entry
 
 
 def _copy(source: Path, target: Path, path: str) -> None:
-    """Copies one regular file, keeping owner, permissions and time; its place is taken by a rename."""
+    """Copies one regular file with its time; it becomes this process's own, which machines see as root's."""
     parent, _, name = path.rpartition("/")
-    _make_directories(source, target, parent)
+    _make_directories(target, parent)
     with open_file(source, path) as read, open_directory(target, parent) as directory:
         status = os.fstat(read)
         beside = f".{uuid.uuid4().hex}.new"
@@ -134,7 +132,6 @@ def _copy(source: Path, target: Path, path: str) -> None:
             left = status.st_size
             while left > 0 and (sent := os.sendfile(write, read, None, min(left, 2**26))):
                 left -= sent
-            os.fchown(write, status.st_uid, status.st_gid)
             os.fchmod(write, stat.S_IMODE(status.st_mode) & 0o755)
             os.utime(write, ns=(status.st_mtime_ns, status.st_mtime_ns))
             os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
@@ -145,22 +142,12 @@ def _copy(source: Path, target: Path, path: str) -> None:
             os.close(write)
 
 
-def _make_directories(source: Path, target: Path, path: str) -> None:
-    """Makes the directories above a file, owned as in the machine: pip refuses a cache that is not its user's."""
+def _make_directories(target: Path, path: str) -> None:
     made = ""
     for part in path.split("/") if path else ():
         above, made = made, f"{made}/{part}" if made else part
-        with open_directory(target, above) as directory:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=directory)
-                with open_directory(source, made) as original:
-                    status = os.fstat(original)
-                os.chown(part, status.st_uid, status.st_gid, dir_fd=directory, follow_symlinks=False)
-
-
-def _own_alike(source: Path, target: Path) -> None:
-    status = source.stat()
-    os.chown(target, status.st_uid, status.st_gid)
+        with open_directory(target, above) as directory, contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o755, dir_fd=directory)
 
 
 def _evict(kept: Path, limit: int) -> None:

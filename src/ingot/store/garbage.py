@@ -183,7 +183,7 @@ class GarbageCollector:
         found = []
         for golden in await self._goldens.all():
             keys = tuple(layer.key for layer in golden.layers)
-            size = await self._objects.size(goldens.object_key(golden.key)) or 0
+            size = await self._objects.size(goldens.object_key(golden.key))
             found.append(Stored(golden.key, size, golden.created_ms, keys))
         return tuple(found)
 
@@ -192,7 +192,7 @@ class GarbageCollector:
         for name in await self._objects.list(archive.PREFIX):
             if name.endswith(".tar.zst"):
                 key = name.removeprefix(archive.PREFIX).removesuffix(".tar.zst")
-                found.append(Stored(key, await self._objects.size(name) or 0, 0))
+                found.append(Stored(key, await self._objects.size(name), 0))
         return tuple(found)
 
     async def _remove(self, item: Garbage) -> bool:

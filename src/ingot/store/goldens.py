@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from ingot.errors import CorruptStoreError
+from ingot.errors import CorruptStoreError, NotFoundError
 from ingot.records.layer import Golden, LayerObject
 from ingot.records.machine import MachineSpec
 from ingot.storage.objects import DirectoryObjects
@@ -25,15 +25,19 @@ class GoldenStore:
         self._objects = objects
 
     async def get(self, key: str) -> Golden | None:
-        content = await self._objects.get_bytes(object_key(key))
-        return None if content is None else _from_json(json.loads(content))
+        try:
+            return _from_json(json.loads(await self._objects.get_bytes(object_key(key))))
+        except NotFoundError:
+            return None
 
     async def publish(self, golden: Golden) -> Golden:
         """Stores the manifest, last of all. A key that is there keeps its golden, which is returned. Raises
         CorruptStoreError when a layer's object is missing."""
         for layer in golden.layers:
             if not await self._objects.exists(layer.object_key):
-                raise CorruptStoreError(f"layer {layer.key[:12]} is not in the object store; the golden is not published")
+                raise CorruptStoreError(
+                    f"layer {layer.key[:12]} is not in the object store; the golden is not published"
+                )
         await self._objects.put_bytes(object_key(golden.key), json.dumps(asdict(golden)).encode())
         return await self.get(golden.key) or golden
 

@@ -12,16 +12,17 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from ingot.errors import CorruptStoreError, DeadlineError
 from ingot.machine.contract import Backend
 from ingot.records.layer import Layer
+from ingot.storage.durable import sync_directory
 from ingot.storage.objects import DirectoryObjects
-from ingot.store.archive import fetch_layer
-from ingot.store.tree import remove_tree, sync_directory, write_durably
+from ingot.store.archive import fetch_layer, read_object
+from ingot.store.tree import remove_tree, write_durably
 
 _RECORD = "layer.json"
 _PARTS = "parts"
@@ -50,6 +51,13 @@ class LayerStore:
 
     def get(self, key: str) -> Layer | None:
         return self._known.get(key)
+
+    async def look_up(self, key: str) -> Layer | None:
+        """The layer whether its parts are on this host or only in the object store."""
+        if (layer := self._known.get(key)) is not None:
+            return layer
+        found = await read_object(self._objects, key)
+        return None if found is None else found[0]
 
     def all(self) -> tuple[Layer, ...]:
         return tuple(self._known.values())
@@ -103,7 +111,9 @@ class LayerStore:
             async with asyncio.timeout(deadline):
                 await lock.acquire()
         except TimeoutError:
-            raise DeadlineError(f"another build did not finish this layer within {deadline:g} s", seconds=deadline) from None
+            raise DeadlineError(
+                f"another build did not finish this layer within {deadline:g} s", seconds=deadline
+            ) from None
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingot import process
+from ingot.storage.durable import sync_directory
 
 MAX_DEPTH = 200
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -119,15 +120,6 @@ def _entries(descriptor: int, path: str) -> list[Entry]:
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         found.append(Entry(prefix + name, status.st_mode, status.st_size, status.st_rdev))
     return found
-
-
-def sync_directory(path: Path) -> None:
-    """Makes what was created, renamed or removed in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -43,6 +43,7 @@ class Closed(BaseModel):
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 SecretName = Annotated[str, StringConstraints(pattern=SECRET_NAME)]
 EnvName = Annotated[str, StringConstraints(pattern=ENV_NAME, max_length=256)]
+VarName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION, max_length=20)]
@@ -83,8 +84,8 @@ class TemplateSection(Closed):
     description: str = ""
     publisher: Name | None = None
     license: str = ""
-    homepage: str = Field("", json_schema_extra={"format": "uri"})
-    source: str = Field("", json_schema_extra={"format": "uri"})
+    homepage: str = Field(default="", json_schema_extra={"format": "uri"})
+    source: str = Field(default="", json_schema_extra={"format": "uri"})
     integrity: str = ""
 
 
@@ -92,7 +93,7 @@ class Secret(Closed):
     name: SecretName
     description: str = ""
     example: str = ""
-    docs_url: str = Field("", json_schema_extra={"format": "uri"})
+    docs_url: str = Field(default="", json_schema_extra={"format": "uri"})
     optional: bool = False
 
 
@@ -100,30 +101,30 @@ class Hardware(Closed):
     os: Literal["linux"] = "linux"
     cpu: CpuCount = 1
     ram_gb: RamSize = 4
-    disk_gb: int = Field(8, ge=1, le=65_536)
+    disk_gb: int = Field(default=8, ge=1, le=65_536)
     gpu: Literal["none", "t4", "l4", "a10", "l40s", "a100-40", "a100-80", "h100"] = "none"
-    gpu_count: int = Field(0, ge=0, le=64)
-    bandwidth_mbps: int = Field(0, ge=0, le=1_000_000)
+    gpu_count: int = Field(default=0, ge=0, le=64)
+    bandwidth_mbps: int = Field(default=0, ge=0, le=1_000_000)
     resolution: Annotated[str, StringConstraints(pattern=RESOLUTION)] = "1280x800x24"
-    auto_stop_minutes: int | None = Field(None, ge=0, le=1440)
+    auto_stop_minutes: int | None = Field(default=None, ge=0, le=1440)
     region: Literal["auto-us", "iad", "sjc", "lax"] = "auto-us"
     audio: bool = False
 
 
 class Build(Closed):
-    apt: list[Package] = Field([], max_length=1024)
-    pip: list[Package] = Field([], max_length=1024)
-    npm: list[Package] = Field([], max_length=1024)
-    run: list[Text] = Field([], max_length=64)
-    timeout: Duration | None = Field(None, json_schema_extra=OURS)
-    secrets: list[SecretName] = Field([], max_length=64, json_schema_extra=OURS)
+    apt: list[Package] = Field(default=[], max_length=1024)
+    pip: list[Package] = Field(default=[], max_length=1024)
+    npm: list[Package] = Field(default=[], max_length=1024)
+    run: list[Text] = Field(default=[], max_length=64)
+    timeout: Duration | None = Field(default=None, json_schema_extra=OURS)
+    secrets: list[SecretName] = Field(default=[], max_length=64, json_schema_extra=OURS)
 
 
 class File(Closed):
     """`owner` and `group` are `orgo` for targets below `~/` and `root` elsewhere, unless they are given."""
 
     to: Line
-    source: Text | None = Field(None, alias="from")
+    source: Text | None = Field(default=None, alias="from")
     inline: str | None = None
     mode: Annotated[str, StringConstraints(pattern=MODE)] = "0644"
     owner: UserName | None = None
@@ -147,18 +148,18 @@ class Service(Closed):
 class Health(Closed):
     type: Literal["http", "tcp", "command", "process"]
     url: str = ""
-    port: int | None = Field(None, ge=1, le=65_535)
+    port: int | None = Field(default=None, ge=1, le=65_535)
     command: str = ""
     process: str = ""
     every: Duration = "30s"
     timeout: Duration = "5s"
-    retries: int = Field(3, ge=0, le=1000)
+    retries: int = Field(default=3, ge=0, le=1000)
     on_fail: str = "none"
 
 
 class Port(Closed):
     internal: int = Field(ge=1, le=65_535)
-    external: int = Field(0, ge=0, le=65_535)
+    external: int = Field(default=0, ge=0, le=65_535)
     protocol: Literal["tcp", "udp", "http", "ws"] = "tcp"
     public: bool = False
     description: str = ""
@@ -166,7 +167,7 @@ class Port(Closed):
 
 class Autostart(Closed):
     run: Text
-    delay: float = Field(0, ge=0, le=86_400)
+    delay: float = Field(default=0, ge=0, le=86_400)
 
 
 class App(Closed):
@@ -174,12 +175,12 @@ class App(Closed):
     title: str = ""
     description: str = ""
     install: str = ""
-    requires: list[Name] = Field([], max_length=64)
-    data: list[Line] = Field([], max_length=256)
-    services: list[Service] = Field([], max_length=64)
+    requires: list[Name] = Field(default=[], max_length=64)
+    data: list[Line] = Field(default=[], max_length=256)
+    services: list[Service] = Field(default=[], max_length=64)
     health: Health | None = None
-    ports: list[Port] = Field([], max_length=256)
-    autostart: list[Autostart] = Field([], max_length=64)
+    ports: list[Port] = Field(default=[], max_length=256)
+    autostart: list[Autostart] = Field(default=[], max_length=64)
 
 
 class Source(Closed):
@@ -187,14 +188,14 @@ class Source(Closed):
 
     type: Literal["file", "log", "process", "http", "cron", "metric", "event", "desktop"]
     path: str = ""
-    events: list[Literal["create", "modify", "delete"]] = Field([], max_length=3)
+    events: list[Literal["create", "modify", "delete"]] = Field(default=[], max_length=3)
     service: Name | None = None
     match: str = ""
     parse: Literal["text", "json"] = "text"
     process: str = ""
     url: str = ""
     method: str = "GET"
-    expect_code: int | None = Field(None, ge=100, le=599)
+    expect_code: int | None = Field(default=None, ge=100, le=599)
     interval: Duration | None = None
     schedule: str = ""
     metric: (
@@ -211,7 +212,7 @@ class Source(Closed):
         | None
     ) = None
     op: Literal[">", ">=", "<", "<=", "==", "!=", "gt", "gte", "lt", "lte", "eq", "ne"] | None = None
-    value: float | None = Field(None, ge=-1e15, le=1e15)
+    value: float | None = Field(default=None, ge=-1e15, le=1e15)
     duration: Duration | None = None
     event: str = ""
 
@@ -236,7 +237,7 @@ class Action(Closed):
     type: Literal["webhook", "command", "service", "notify", "log", "api"]
     url: str = ""
     method: str = "POST"
-    headers: dict[Line, EnvValue] = Field({}, max_length=64)
+    headers: dict[Line, EnvValue] = Field(default={}, max_length=64)
     body: Body | None = None
     run: str = ""
     cwd: str = ""
@@ -289,13 +290,13 @@ class Telemetry(Closed):
         Annotated[bool, Tag(TEXT_TAG)] | Annotated[list[Line], Field(max_length=256), Tag(OTHER_TAG)],
         Discriminator(_text_or_other),
     ] = False
-    logs: list[Line] = Field([], max_length=256)
+    logs: list[Line] = Field(default=[], max_length=256)
     otel_endpoint: str = ""
 
 
 class EgressPolicy(Closed):
     mode: Literal["allow", "block"]
-    rules: list[Line] = Field([], max_length=1024)
+    rules: list[Line] = Field(default=[], max_length=1024)
 
 
 class Document(Closed):
@@ -304,17 +305,17 @@ class Document(Closed):
 
     api_version: Literal["orgo.ai/v1"]
     template: TemplateSection
-    secrets: list[Secret] = Field([], max_length=64)
+    secrets: list[Secret] = Field(default=[], max_length=64)
     hardware: Hardware = Hardware()
-    vars: dict[Line, str] = Field({}, max_length=1024)
+    vars: dict[VarName, str] = Field(default={}, max_length=1024)
     env: Env = {}
     build: Build = Build()
-    files: list[File] = Field([], max_length=256)
-    apps: list[App] = Field([], max_length=64)
-    triggers: list[Trigger] = Field([], max_length=256)
-    streaming: list[Streaming] = Field([], max_length=16)
-    terminal: list[Terminal] = Field([], max_length=32)
+    files: list[File] = Field(default=[], max_length=256)
+    apps: list[App] = Field(default=[], max_length=64)
+    triggers: list[Trigger] = Field(default=[], max_length=256)
+    streaming: list[Streaming] = Field(default=[], max_length=16)
+    terminal: list[Terminal] = Field(default=[], max_length=32)
     hooks: Hooks = Hooks()
     telemetry: Telemetry = Telemetry()
     egress_policy: EgressPolicy | None = None
-    wallpaper: str = Field("", json_schema_extra={"format": "uri"})
+    wallpaper: str = Field(default="", json_schema_extra={"format": "uri"})

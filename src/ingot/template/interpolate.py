@@ -16,7 +16,9 @@ from ingot.template.tree import Finding, Loc, show
 
 MAX_FILLED_CHARACTERS = 16 * 1024 * 1024
 
-_REFERENCE = re.compile(r"(\$?)\$\{(var|env)\.([^}\n]*)\}")
+LONGEST_NAME = 256
+
+_REFERENCE = re.compile(rf"(\$?)\$\{{(var|env)\.([^$}}\n]{{0,{LONGEST_NAME}}})\}}")
 _LITERAL_SECTIONS = frozenset(("api_version", "template", "secrets", "vars"))
 
 
@@ -30,7 +32,8 @@ def fill_in(document: object) -> tuple[object, list[Finding]]:
     env = document.get("env")
     filled_env = filler.fill(env, ("env",), in_env=True)
     filler.env = _texts(filled_env)
-    filler.secret_env = {name for name, value in env.items() if isinstance(value, Mapping)} if _is_map(env) else set()
+    if isinstance(env, Mapping):
+        filler.secret_env = {name for name, value in env.items() if isinstance(value, Mapping)}
     filled: dict[object, object] = {}
     for section, value in document.items():
         if section == "env":
@@ -40,10 +43,6 @@ def fill_in(document: object) -> tuple[object, list[Finding]]:
         else:
             filled[section] = filler.fill(value, (str(section),))
     return filled, filler.findings
-
-
-def _is_map(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _texts(section: object) -> dict[str, str]:
@@ -58,6 +57,7 @@ class _Filler:
         self.env: dict[str, str] = {}
         self.secret_env: set[str] = set()
         self.findings: list[Finding] = []
+        self._told: set[tuple[Loc, str, str]] = set()
         self._room = MAX_FILLED_CHARACTERS
 
     def check_variables(self) -> None:
@@ -65,7 +65,9 @@ class _Filler:
             found = _REFERENCE.search(value)
             if found is not None and not found.group(1):
                 message = f"a variable's value is literal, and {show(found.group())} would not be filled in"
-                self.findings.append(Finding(("vars", name), ProblemCode.UNKNOWN_REF, message, "write the value itself"))
+                self.findings.append(
+                    Finding(("vars", name), ProblemCode.UNKNOWN_REF, message, "write the value itself")
+                )
 
     def fill(self, value: object, loc: Loc, *, in_env: bool = False) -> object:
         """The value with every text in it filled in."""
@@ -91,7 +93,9 @@ class _Filler:
             return found.group()[1:]
         value = self._value(kind, name, in_env)
         if value is None:
-            self.findings.append(self._unknown(kind, name, loc, in_env))
+            if (loc, kind, name) not in self._told:
+                self._told.add((loc, kind, name))
+                self.findings.append(self._unknown(kind, name, loc, in_env))
             return found.group()
         return self._take_room(value, loc)
 

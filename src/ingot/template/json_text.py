@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from json.decoder import JSONDecodeError, scanstring
+from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined] # not in the stubs
 from typing import NoReturn
 
 from ingot.errors import RequestError, TemplateError
@@ -123,9 +123,10 @@ class _Reader:
 
     def _string(self, position: int) -> tuple[str, int]:
         try:
-            return scanstring(self._text, position + 1, True)
+            scanned: tuple[str, int] = scanstring(self._text, position + 1, True)
         except JSONDecodeError as error:
             self.refuse(error.msg[:1].lower() + error.msg[1:].removesuffix(" at"), error.pos)
+        return scanned
 
     def _word_or_number(self, position: int, node: Node) -> int:
         word = _WORD.match(self._text, position)

@@ -7,7 +7,7 @@ unless a type appears that this table does not know.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -35,6 +35,7 @@ SUGAR_KEYS = (
 """What may stand at the top level beside the canonical keys (sugar.py expands it)."""
 
 _TAGS = frozenset((TEXT_TAG, SECRET_TAG, OTHER_TAG))
+_EMPTY_HINT = "give it a value, or remove it"
 _NAME_WORDS = "lower-case letters, digits and inner dashes, 1 to 64 characters"
 _Schema = dict[str, Any]
 
@@ -46,6 +47,20 @@ def check_shape(root: Node, plain: object) -> tuple[Document | None, list[Findin
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         return None, [_translate(root, entry) for entry in errors]
+
+
+def find_empty(value: object, loc: Loc = ()) -> Iterator[Finding]:
+    """Fields that are there and hold nothing: told wherever they are, since `apps:` alone is a slip. Only a
+    request's body may hold null."""
+    if value is None:
+        yield Finding(loc, ProblemCode.INVALID_TYPE, "is empty", _EMPTY_HINT)
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            if key != "body" or not loc or loc[0] != "triggers" or child is None:
+                yield from find_empty(child, (*loc, key))
+    elif isinstance(value, list):
+        for place, child in enumerate(value):
+            yield from find_empty(child, (*loc, place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,7 @@ def _wrong_type(misfit: _Misfit, due: str) -> _Answer:
 def _type_hint(misfit: _Misfit, due: str) -> str | None:
     value = misfit.node.value if misfit.node is not None else None
     if value is None:
-        return "give it a value, or remove the key"
+        return _EMPTY_HINT
     if due == "text" and misfit.node is not None and misfit.node.raw:
         return f'quote it: "{misfit.node.raw}"'
     if isinstance(value, str) and due != "text" and "${" in value:
@@ -130,11 +145,12 @@ def _not_in_set(misfit: _Misfit) -> _Answer:
     if not isinstance(value, (str, int, float)) or (isinstance(value, bool) and options):
         return _wrong_type(misfit, f"one of {', '.join(options)}")
     message = f"{show(value)} is not one of {', '.join(options)}"
-    return ProblemCode.INVALID_ENUM, message, suggest(value, options, "choose from")
+    return ProblemCode.INVALID_ENUM, message, suggest(value, options, None)
 
 
 def _custom_set(misfit: _Misfit) -> _Answer:
-    return ProblemCode.INVALID_ENUM, misfit.text, None
+    shown = show(misfit.node.value) if misfit.node is not None else misfit.shown
+    return ProblemCode.INVALID_ENUM, f"{shown} is not one of {misfit.context['expected']}", None
 
 
 def _custom_format(misfit: _Misfit) -> _Answer:
@@ -247,7 +263,7 @@ def _step(schema: _Schema, key: str | int) -> list[_Schema]:
         return _resolve(schema.get("items", {}))
     if key in schema.get("properties", {}):
         return _resolve(schema["properties"][key])
-    more = schema.get("additionalProperties")
+    more = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()), None)
     return _resolve(more) if isinstance(more, dict) else []
 
 

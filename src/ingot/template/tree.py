@@ -128,14 +128,20 @@ def _walk(root: Node, loc: Loc) -> tuple[Node, Loc]:
     """The deepest node on the way to `loc`, and what of `loc` is not there."""
     node = root
     for place, key in enumerate(loc):
-        value = node.value
-        if isinstance(value, dict) and isinstance(key, str) and key in value:
-            node = value[key]
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            node = value[key]
-        else:
+        child = _child(node, key)
+        if child is None:
             return node, loc[place:]
+        node = child
     return node, ()
+
+
+def _child(node: Node, key: Key) -> Node | None:
+    value = node.value
+    if isinstance(value, dict):
+        return value.get(key) if isinstance(key, str) else None
+    if isinstance(value, list) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None
 
 
 def find_node(root: Node, loc: Loc) -> Node | None:

@@ -181,7 +181,9 @@ class _Composer:
         if event.anchor is not None:
             self._object(node, f"the anchor &{event.anchor} is not supported", _REPEAT)
         if event.tag is not None:
-            self._object(node, f"the tag {show(event.tag)} is not supported", "write the value without a tag; quote text")
+            self._object(
+                node, f"the tag {show(event.tag)} is not supported", "write the value without a tag; quote text"
+            )
 
     def _object(self, node: Node, message: str, hint: str) -> None:
         self.problems.append(Problem(node.path(), ProblemCode.INVALID_FORMAT, message, hint, node.line, node.column))

@@ -70,10 +70,6 @@ class LineAssembler:
         self._shown = ""
         return cut_line(ready, self._limit)
 
-    def peek(self) -> str:
-        """The open line as it would be shown now; nothing changes."""
-        return self._safe(self._open or self._overwritten)[0]
-
     def _show_state(self) -> list[str]:
         state, _ = self._safe(self._open or self._overwritten)
         if not state or state == self._shown:

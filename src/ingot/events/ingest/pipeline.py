@@ -7,6 +7,7 @@ what they weigh (`charge`), and asks it again when a partial line is due (`due`)
 from __future__ import annotations
 
 import codecs
+import copy
 from collections import deque
 
 from ingot.events.ingest.caps import DEFAULT_LIMITS, KIB, Limits, Omission, Ring, last_lines_within
@@ -102,11 +103,13 @@ class Ingest:
         return [], left_out, self._remember(shown)
 
     def last_lines(self) -> tuple[str, ...]:
-        """The last finished lines, and the open one as far as it can be shown."""
+        """The last lines as they would be if the step ended now. Nothing changes."""
         if self._ring is not None:
             recent = [*self._recent, *self._ring_lines(self._ring)[0]]
         else:
-            recent = [*self._recent, self._lines.peek()]
+            lines = copy.copy(self._lines)
+            rest = copy.copy(self._redactor).finish()
+            recent = [*self._recent, *lines.feed(rest), *lines.finish()]
         return tuple(line for line in recent if line)[-_LAST_LINES:]
 
     def _through(self, chunk: bytes, now: float) -> list[str]:

@@ -6,7 +6,7 @@ nothing. A run of characters that belong to secrets, however they overlap, becom
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 
 from ingot.events.ingest.sanitiser import without_colour
 from ingot.events.ingest.secret_forms import SecretForms, Span, merge
@@ -47,9 +47,12 @@ class Redactor:
         return released
 
     def _advance(self, buffer: str, cut: int) -> str:
+        if cut == 0:
+            self._held = buffer
+            return ""
         if not self._hidden and not self.forms.found(buffer):
             self._held = buffer[cut:]
-            self._masking = self._masking and cut == 0
+            self._masking = False
             return buffer[:cut]
         spans = self.forms.spans(buffer)
         if self._hidden:
@@ -57,8 +60,7 @@ class Redactor:
         spans = [span for span in spans if span[0] < cut]
         released = _mask(buffer[:cut], spans, continues=self._masking)
         last = spans[-1][1] if spans else 0
-        if cut:
-            self._masking = last >= cut
+        self._masking = last >= cut
         self._held, self._hidden = buffer[cut:], max(0, last - cut)
         return released
 
@@ -107,7 +109,7 @@ def _mask_coloured(plain: str, colours: list[tuple[int, str]], spans: list[Span]
     places = [place for place, _ in colours]
     pieces, position, used = [], 0, 0
     for start, end in spans:
-        first, inside = bisect_left(places, start, used), bisect_right(places, end, used)
+        first, inside = bisect_right(places, start, used), bisect_right(places, end, used)
         pieces += [_coloured(plain, colours[used:first], position, start), MASK]
         pieces += [colour for _, colour in colours[first:inside]]
         position, used = end, inside

@@ -13,16 +13,18 @@ SGR = re.compile(r"\x1b\[[0-9;:]*m")
 """A colour sequence: the only escape sequence that stays."""
 
 _PARAMETERS = 64
-_ESCAPE = re.compile(
-    rf"(?P<sgr>\x1b\[[0-9;:]{{0,{_PARAMETERS}}}m)"
-    rf"|\x1b\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}[@-~]"  # any other control sequence
-    r"|\x1b[\]PX^_][^\x1b\x07\n]*(?:\x07|\x1b\\)?"  # title, link, device string
-    r"|\x1b[ -/]{1,8}[0-~]"  # character sets
-    r"|\x1b[0-OQ-WYZ\\`-~]"  # two characters
-    rf"|\x1b\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}(?=\n|\Z)|\x1b[ -/]{{0,8}}(?=\n|\Z)"  # cut off
-    r"|\x1b\[?"  # broken
-    r"|\x07"
+# Each pattern begins with a literal character: that is what makes searching fast.
+_COLOUR = rf"\[[0-9;:]{{0,{_PARAMETERS}}}m"
+_OTHER = (
+    rf"(?:\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}[@-~]"  # any other control sequence
+    r"|[\]PX^_][^\x1b\x07\n]*(?:\x07|\x1b\\)?"  # title, link, device string
+    r"|[ -/]{1,8}[0-~]"  # character sets
+    r"|[0-OQ-WYZ\\`-~]"  # two characters
+    rf"|\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}(?=\n|\Z)|[ -/]{{0,8}}(?=\n|\Z)"  # cut off
+    r"|\[?)"  # broken
 )
+_ESCAPE = re.compile(rf"\x1b(?:{_COLOUR}|{_OTHER})")
+_UNWANTED = re.compile(rf"\x1b(?!{_COLOUR}){_OTHER}")
 _UNFINISHED = re.compile(
     rf"\x1b(?:\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}|[ -/]{{0,8}}"
     r"|[\]PX^_][^\x1b\x07\n]*\x1b?)\Z"
@@ -55,9 +57,9 @@ def sanitise(text: str) -> str:
     """`text` with colour sequences, tabs and line breaks, and no other control or escape sequence.
     A sequence that the end of the text cuts off is dropped."""
     text = text.translate(_TRANSLATED)
-    if "\x1b" in text or "\x07" in text:
-        text = _ESCAPE.sub(lambda match: match["sgr"] or "", text)
-    return text
+    if "\x1b" in text:
+        text = _UNWANTED.sub("", text)
+    return text.replace("\x07", "")
 
 
 def split_unfinished(text: str) -> tuple[str, str]:

@@ -7,7 +7,10 @@
 It changes nothing but what `on_fail` of a check asks for.
 """
 
+from __future__ import annotations
+
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -18,42 +21,44 @@ import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
+from typing import Any
 
 CONFIG = "/etc/ingot/health.json"
 RUNNING, EXITED, FATAL = 20, 100, 200
+Check = dict[str, Any]
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=10)
         self.path = path
 
-    def connect(self):
+    def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(10)
         self.sock.connect(self.path)
 
 
 class UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
 
-    def make_connection(self, host):
+    def make_connection(self, host: Any) -> UnixConnection:
         return UnixConnection(self.path)
 
 
 class Supervisor:
     """What supervisord says about its services; a new connection each time, since it may restart."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
 
-    def call(self, method, *arguments):
+    def call(self, method: str, *arguments: str) -> Any:
         with xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(self.path)) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
-    def state(self, name):
+    def state(self, name: str) -> tuple[int | None, str]:
         """(state, words); (None, why) when supervisord does not answer."""
         try:
             found = self.call("getProcessInfo", name)
@@ -66,19 +71,17 @@ class Supervisor:
             words += f": {found['spawnerr']}"
         return found["state"], words
 
-    def restart(self, name):
-        try:
+    def restart(self, name: str) -> None:
+        with contextlib.suppress(OSError, xmlrpc.client.Error):  # not running is what a stop is for
             self.call("stopProcess", name)
-        except (OSError, xmlrpc.client.Error):
-            pass  # not running is what a stop is for
         self.call("startProcess", name)
 
 
-class Hopeless(Exception):
+class HopelessError(Exception):
     """Waiting longer cannot help."""
 
 
-def probe(check, supervisor):
+def probe(check: Check, supervisor: Supervisor) -> str | None:
     """None when the check passes, else why it does not, in words."""
     timeout = float(check.get("timeout", 5))
     try:
@@ -87,7 +90,7 @@ def probe(check, supervisor):
         return str(error) or type(error).__name__
 
 
-def probe_http(check, timeout, supervisor):
+def probe_http(check: Check, timeout: float, supervisor: Supervisor) -> str | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(check["url"], timeout=timeout) as answer:
@@ -98,7 +101,7 @@ def probe_http(check, timeout, supervisor):
         return f"{check['url']}: {error.reason}"
 
 
-def probe_tcp(check, timeout, supervisor):
+def probe_tcp(check: Check, timeout: float, supervisor: Supervisor) -> str | None:
     try:
         with socket.create_connection(("127.0.0.1", int(check["port"])), timeout=timeout):
             return None
@@ -106,7 +109,7 @@ def probe_tcp(check, timeout, supervisor):
         return f"port {check['port']}: {error.strerror or error}"
 
 
-def probe_command(check, timeout, supervisor):
+def probe_command(check: Check, timeout: float, supervisor: Supervisor) -> str | None:
     try:
         done = subprocess.run(
             ["/bin/bash", "-c", check["command"]],
@@ -123,7 +126,7 @@ def probe_command(check, timeout, supervisor):
     return f"`{check['command']}` ended with status {done.returncode}" + (f": {last[0]}" if last else "")
 
 
-def probe_process(check, timeout, supervisor):
+def probe_process(check: Check, timeout: float, supervisor: Supervisor) -> str | None:
     name = check["process"]
     state, words = supervisor.state(name)
     if state == RUNNING or name in processes():
@@ -134,9 +137,9 @@ def probe_process(check, timeout, supervisor):
 PROBES = {"http": probe_http, "tcp": probe_tcp, "command": probe_command, "process": probe_process}
 
 
-def processes():
+def processes() -> set[str]:
     """The names of all processes: the kernel's, and that of the program they were started with."""
-    found = set()
+    found: set[str] = set()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
@@ -151,29 +154,29 @@ def processes():
     return found
 
 
-def unready(app, supervisor):
-    """None when the app is ready, else why not. Raises Hopeless when a service has given up."""
+def unready(app: dict[str, Any], supervisor: Supervisor) -> str | None:
+    """None when the app is ready, else why not. Raises HopelessError when a service has given up."""
     for name in app["services"]:
         state, words = supervisor.state(name)
         if state == FATAL:
-            raise Hopeless(f"service {name} does not stay up ({words})")
+            raise HopelessError(f"service {name} does not stay up ({words})")
         if state == EXITED and not words.endswith("status 0"):
-            raise Hopeless(f"service {name} {words}")
+            raise HopelessError(f"service {name} {words}")
         if state not in (RUNNING, EXITED):
             return f"service {name} is {words}"
     return probe(app["check"], supervisor) if app["check"] else None
 
 
-def check(config, deadline):
+def check(config: dict[str, Any], deadline: float) -> int:
     supervisor = Supervisor(config["socket"])
     waiting = {app["app"]: app for app in config["apps"] if app["services"] or app["check"]}
-    reasons = {}
+    reasons: dict[str, str] = {}
     end = time.monotonic() + deadline
     while waiting:
         for name, app in list(waiting.items()):
             try:
                 why = unready(app, supervisor)
-            except Hopeless as error:
+            except HopelessError as error:
                 print(f"app {name} is not ready: {error}", flush=True)
                 return 1
             if why is None:
@@ -191,7 +194,7 @@ def check(config, deadline):
     return 0
 
 
-def watch(config):
+def watch(config: dict[str, Any]) -> int:
     supervisor = Supervisor(config["socket"])
     apps = [app for app in config["apps"] if app["watch"]]
     due = {app["app"]: time.monotonic() + float(app["watch"]["every"]) for app in apps}
@@ -213,7 +216,7 @@ def watch(config):
     return 0
 
 
-def react(action, app, supervisor):
+def react(action: str, app: str, supervisor: Supervisor) -> None:
     if action == "none":
         return
     print(f"{stamp()} app {app} is not healthy: {action}", flush=True)
@@ -227,11 +230,11 @@ def react(action, app, supervisor):
         print(f"{stamp()} {action}: {error}", flush=True)
 
 
-def stamp():
+def stamp() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("check", "watch"))
     parser.add_argument("--deadline", type=float, default=30.0)

@@ -21,8 +21,9 @@ class Accounts:
         if name in ("root", "0"):
             return GuestUser("root", 0, 0, (), "/root")
         for fields in _rows(self.passwd, 7):
-            if name in (fields[0], fields[2]) and (ids := _ids(fields[2], fields[3])):
-                return GuestUser(fields[0], *ids, self._groups_of(fields[0], ids[1]), fields[5] or "/")
+            uid, gid = _id(fields[2]), _id(fields[3])
+            if name in (fields[0], fields[2]) and uid is not None and gid is not None:
+                return GuestUser(fields[0], uid, gid, self._groups_of(fields[0], gid), fields[5] or "/")
         if name.isdecimal() and int(name) < ID_COUNT:
             return GuestUser(name, int(name), int(name), (), "/")
         raise MachineError(f"there is no user {name!r} in the machine", hint="name one that /etc/passwd has, or a uid")
@@ -35,8 +36,8 @@ class Accounts:
         if name in ("root", "0"):
             return 0
         for fields in _rows(self.group, 4):
-            if name in (fields[0], fields[2]) and (ids := _ids(fields[2])):
-                return ids[0]
+            if name in (fields[0], fields[2]) and (gid := _id(fields[2])) is not None:
+                return gid
         if name.isdecimal() and int(name) < ID_COUNT:
             return int(name)
         raise MachineError(f"there is no group {name!r} in the machine", hint="name one that /etc/group has, or a gid")
@@ -44,8 +45,8 @@ class Accounts:
     def _groups_of(self, name: str, gid: int) -> tuple[int, ...]:
         found = []
         for fields in _rows(self.group, 4):
-            if name in fields[3].split(",") and (ids := _ids(fields[2])) and ids[0] != gid:
-                found.append(ids[0])
+            if name in fields[3].split(",") and (other := _id(fields[2])) is not None and other != gid:
+                found.append(other)
         return tuple(found)
 
 
@@ -53,7 +54,5 @@ def _rows(text: str, width: int) -> list[list[str]]:
     return [fields for line in text.splitlines() if len(fields := line.split(":")) == width]
 
 
-def _ids(*texts: str) -> tuple[int, ...] | None:
-    if all(text.isascii() and text.isdecimal() and int(text) < ID_COUNT for text in texts):
-        return tuple(int(text) for text in texts)
-    return None
+def _id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and int(text) < ID_COUNT else None

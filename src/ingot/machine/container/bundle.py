@@ -7,6 +7,7 @@ namespace. NET_RAW and NET_ADMIN are left out for good: a raw socket would pass 
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ DEFAULT_ENVIRONMENT = {
 
 HOSTNAME = "ingot"
 
+OPEN_FILES = min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+"""Files that a process inside may have open: no more than this server may allow."""
+
 # The first process: reaps what is orphaned, and ends (and with it the PID namespace) when its standard
 # input closes, which is when the server ends, however it ends. Reading is left to a child because a shell
 # reaps only while it waits; a child that someone inside killed is started again.
@@ -56,12 +60,26 @@ _FIRST_PROCESS = (
 _COMMAND = 'cd -- "$1" >&3 2>&3 || exit 126; shift; exec "$@" <&4 >&3 2>&3 3>&- 4>&-'
 PASSED_DESCRIPTORS = 2
 
-_MASKED = tuple(
-    "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats"
-    " /proc/sched_debug /proc/scsi /proc/kallsyms /proc/config.gz /proc/interrupts /sys/firmware"
-    " /sys/devices/virtual/powercap /sys/kernel/debug /sys/kernel/tracing /sys/kernel/security".split()
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/kallsyms",
+    "/proc/config.gz",
+    "/proc/interrupts",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
+    "/sys/kernel/security",
 )
-_READ_ONLY = tuple("/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split())
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +146,13 @@ def _process(user: GuestUser, argv: list[str], env: Mapping[str, str]) -> dict[s
         "cwd": "/",
         "capabilities": {"bounding": list(CAPABILITIES), "effective": held, "permitted": held},
         "noNewPrivileges": False,
-        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 65_536, "hard": 65_536}, _no_core()],
+        "rlimits": [_limit("NOFILE", OPEN_FILES), _limit("CORE", 0)],
         "oomScoreAdj": 500,
     }
 
 
-def _no_core() -> dict[str, Any]:
-    return {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}
+def _limit(name: str, value: int) -> dict[str, Any]:
+    return {"type": f"RLIMIT_{name}", "soft": value, "hard": value}
 
 
 def _mounts() -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from ingot.records.machine import MachineSpec
 
 PARENT = "ingot"
 _UNIFIED = ""
+_HYBRID = "unified"  # beside version 1 trees: runc makes a group there too, without controllers
 _KILL_ROUNDS = 200
 _ROUND = 0.01
 _PERIOD = 100_000
@@ -45,12 +46,28 @@ def find_hierarchies() -> Hierarchies:
         elif kind == "cgroup2":
             second = Path(place)
     if first or second is None:
+        if second is not None:
+            first[_HYBRID] = second
         return _first_version(first)
     return _second_version(second)
 
 
 _V1_CONTROLLERS = frozenset(
-    "memory pids cpu cpuacct cpuset devices freezer blkio perf_event net_cls net_prio hugetlb name=systemd".split()
+    [
+        "memory",
+        "pids",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "devices",
+        "freezer",
+        "blkio",
+        "perf_event",
+        "net_cls",
+        "net_prio",
+        "hugetlb",
+        "name=systemd",
+    ]
 )
 
 
@@ -203,15 +220,6 @@ def remove_child(child: Path) -> None:
         child.rmdir()
 
 
-def groups(hierarchies: Hierarchies) -> set[str]:
-    """The ids of all machines that have a group on this host."""
-    found = set()
-    for place in hierarchies.places.values():
-        with contextlib.suppress(OSError):
-            found |= {entry.name for entry in (place / PARENT).iterdir() if entry.is_dir()}
-    return found
-
-
 def _pids_below(place: Path) -> list[int]:
     pids: list[int] = []
     for directory, _, _ in os.walk(place):
@@ -223,4 +231,4 @@ def _pids_below(place: Path) -> list[int]:
 def _remove_tree(place: Path) -> None:
     for directory, _, _ in os.walk(place, topdown=False):
         with contextlib.suppress(OSError):
-            os.rmdir(directory)
+            Path(directory).rmdir()

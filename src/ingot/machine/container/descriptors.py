@@ -64,23 +64,35 @@ class OutputPipe:
 
     def __init__(self, owner: int) -> None:
         self.read, self.write = open_pipe()
+        self._wake, self._finished = asyncio.Event(), False
         fcntl.fcntl(self.read, _F_SETPIPE_SZ, _PIPE_SIZE)
         os.set_blocking(self.read, False)
         os.fchown(self.write, owner, owner)  # or `echo >/dev/stderr` is refused inside
         os.fchmod(self.write, 0o622)
 
     async def copy_to(self, sink: Sink) -> None:
-        """Passes chunks on until every writer has closed its side. Not reading on while `sink` works is
-        the back-pressure."""
-        while True:
-            await wait_readable(self.read)
+        """Passes chunks on until every writer has closed its side, or `finish` was called: then until what
+        was in the pipe at that time is passed on. Not reading on while `sink` works is the back-pressure."""
+        loop = asyncio.get_running_loop()
+        while not self._finished:
+            self._wake.clear()
+            loop.add_reader(self.read, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                loop.remove_reader(self.read)
             if (chunk := self._take(_CHUNK)) == b"":
                 return
             if chunk is not None:
                 await sink(chunk)
+        await self._drain_to(sink)
 
-    async def drain_to(self, sink: Sink) -> None:
-        """Passes on what is in the pipe now, however many writers are left."""
+    def finish(self) -> None:
+        """The command has ended; daemons of it may hold the pipe open."""
+        self._finished = True
+        self._wake.set()
+
+    async def _drain_to(self, sink: Sink) -> None:
         waiting = bytearray(4)
         fcntl.ioctl(self.read, termios.FIONREAD, waiting)
         left = int.from_bytes(waiting, "little")

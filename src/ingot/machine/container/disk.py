@@ -7,13 +7,14 @@ machine: checkpoints copy from it, and the image is thrown away unsynced.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ingot.errors import HostError
-from ingot.machine.container import mounts, syscalls
+from ingot.machine.container import syscalls
+from ingot.machine.threads import in_thread
 from ingot.process import run
 
 _SMALLEST_MB = 16
@@ -40,7 +41,7 @@ async def make_disk(image: Path, mount_point: Path, size_mb: int) -> None:
     argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(image)]
     await run(argv, timeout=30)
     try:
-        await asyncio.to_thread(_mount, image, mount_point)
+        await in_thread(partial(_mount, image, mount_point))
     except OSError as error:
         raise HostError(f"a machine's disk image cannot be mounted: {error}", hint="run `ingot doctor`") from error
 
@@ -58,7 +59,9 @@ def _mount(image: Path, mount_point: Path) -> None:
     mount_point.mkdir(mode=0o711, exist_ok=True)
     device, descriptor = syscalls.attach_loop(image)
     try:
-        syscalls.mount(device, mount_point, "ext4", syscalls.MS_NODEV | syscalls.MS_NOSUID | syscalls.MS_NOATIME, _OPTIONS)
+        syscalls.mount(
+            device, mount_point, "ext4", syscalls.MS_NODEV | syscalls.MS_NOSUID | syscalls.MS_NOATIME, _OPTIONS
+        )
     finally:
         os.close(descriptor)
     mount_point.chmod(0o711)
@@ -71,10 +74,3 @@ def room(mount_point: Path) -> DiskRoom:
         free_inodes=status.f_favail,
         total_bytes=status.f_blocks * status.f_frsize,
     )
-
-
-def drop_disk(mount_point: Path) -> None:
-    """Unmounts the disk without writing what is still in memory."""
-    with contextlib.suppress(OSError):
-        syscalls.discard_file_system(mount_point)
-    mounts.unmount(mount_point)

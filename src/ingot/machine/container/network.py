@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -23,11 +24,20 @@ from ingot.process import run, started
 NAME_SERVER = "10.0.2.3"
 
 # Written out because `ipaddress` calls ranges private where public services live.
-_REJECTED_4 = (
-    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.168.0.0/16"
-    " 198.18.0.0/15 224.0.0.0/4 240.0.0.0/4"
-).split()
-_REJECTED_6 = "::/128 ::1/128 ::ffff:0:0/96 64:ff9b:1::/48 fc00::/7 fe80::/10 ff00::/8".split()
+_REJECTED_4 = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+]
+_REJECTED_6 = ["::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8"]
 
 _READY_TIMEOUT = 15.0
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -60,7 +70,7 @@ def host_addresses() -> list[str]:
     """Every address this host has now, of both families, from the kernel's tables."""
     found = set()
     lines = Path("/proc/net/fib_trie").read_text().splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if "host LOCAL" in line:
             found.add(before.split()[-1])
     with contextlib.suppress(FileNotFoundError):

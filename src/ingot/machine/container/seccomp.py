@@ -17,8 +17,25 @@ _ARCHES = {"x86_64": "amd64", "aarch64": "arm64"}
 _NATIVE = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
 _DENIED = frozenset(
-    "unshare setns mount umount umount2 mount_setattr move_mount open_tree fsopen fsmount fsconfig fspick pivot_root"
-    " name_to_handle_at keyctl add_key request_key".split()
+    [
+        "unshare",
+        "setns",
+        "mount",
+        "umount",
+        "umount2",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "fsopen",
+        "fsmount",
+        "fsconfig",
+        "fspick",
+        "pivot_root",
+        "name_to_handle_at",
+        "keyctl",
+        "add_key",
+        "request_key",
+    ]
 )
 _NEW_NAMESPACES = 0x7E020000
 """Every CLONE_NEW* flag that `clone` takes. `clone3` hides its flags behind a pointer: it answers ENOSYS,
@@ -69,7 +86,7 @@ def _rule(entry: Mapping[str, Any]) -> dict[str, Any]:
     allowed = entry["action"] == "SCMP_ACT_ALLOW"
     denied = _DENIED | {"clone", "clone3"}
     rule: dict[str, Any] = {
-        "names": [name for name in entry["names"] if not (name in denied)],
+        "names": [name for name in entry["names"] if name not in denied],
         "action": entry["action"],
     }
     if not allowed and "errnoRet" in entry:

@@ -25,13 +25,16 @@ _NR_OPEN_TREE, _NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 428, 429,
 _NR_OPENAT2, _NR_MOUNT_SETATTR = 437, 442
 _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 1, 2, 16
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _LO_FLAGS_AUTOCLEAR = 0x4C82, 0x4C0A, 4
-_EXT4_IOC_SHUTDOWN, _EXT4_DROP_EVERYTHING = 0x8004587D, 2
+_LOOP_MAJOR, _EXT4_IOC_SHUTDOWN, _EXT4_DROP_EVERYTHING = 7, 0x8004587D, 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(source: str, target: Path, kind: str, flags: int = 0, options: str = "") -> None:
-    _check(_libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()), target)
+    _check(
+        _libc.mount(source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode()),
+        target,
+    )
 
 
 def bind(source: str | Path, target: Path) -> None:
@@ -121,7 +124,9 @@ def attach_loop(image: Path) -> tuple[str, int]:
             device = f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}"
             descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
             name = os.fsencode(image)[-63:]
-            details = struct.pack("=QQQQQIIII64s64s32sQQ", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, name, b"", b"", 0, 0)
+            details = struct.pack(
+                "=QQQQQIIII64s64s32sQQ", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, name, b"", b"", 0, 0
+            )
             try:
                 fcntl.ioctl(descriptor, _LOOP_CONFIGURE, struct.pack("=II", backing, 0) + details + bytes(64))
             except OSError as error:
@@ -136,12 +141,18 @@ def attach_loop(image: Path) -> tuple[str, int]:
         os.close(backing)
 
 
-def discard_file_system(directory: Path) -> None:
-    """Tells the ext4 mounted at `directory` to drop everything unwritten, because its image is thrown away:
-    unmounting then takes no time."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def discard_file_system(mount_point: Path, image: Path) -> bool:
+    """Tells the ext4 of `image`, mounted at `mount_point`, to drop everything unwritten, because the image is
+    about to be deleted: unmounting then takes no time. Does nothing, and says so, unless the file system
+    there is exactly that image's."""
+    descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        device = os.fstat(descriptor).st_dev
+        backing = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/loop/backing_file")
+        if os.major(device) != _LOOP_MAJOR or backing.read_text().rstrip("\n") != str(image.resolve()):
+            return False
         fcntl.ioctl(descriptor, _EXT4_IOC_SHUTDOWN, struct.pack("=I", _EXT4_DROP_EVERYTHING))
+        return True
     finally:
         os.close(descriptor)
 

@@ -119,7 +119,7 @@ def _make_build_steps() -> None:
     op.create_table(
         "build_steps",
         sa.Column("build_id", sa.Text(), nullable=False),
-        sa.Column("index", sa.Integer(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("phase", sa.Text(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -129,5 +129,5 @@ def _make_build_steps() -> None:
         sa.Column("duration_ms", sa.BigInteger()),
         sa.Column("layer", sa.Text()),
         sa.ForeignKeyConstraint(["build_id"], ["builds.id"], name=op.f("fk_build_steps_build_id")),
-        sa.PrimaryKeyConstraint("build_id", "index", name=op.f("pk_build_steps")),
+        sa.PrimaryKeyConstraint("build_id", "place", name=op.f("pk_build_steps")),
     )

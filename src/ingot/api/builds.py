@@ -1,0 +1,95 @@
+"""Builds of a template: start, look at, cancel, history; and what the account has under way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from starlette.responses import JSONResponse
+
+from ingot.api import answers
+from ingot.api.address import RefInPath, golden_of
+from ingot.api.describe import Flag, is_set, keyed
+from ingot.api.keyed import Caller, KeyedRoute
+from ingot.api.services import Services, Use
+from ingot.errors import NotFoundError
+from ingot.records.account import Scope
+from ingot.records.build import Build, BuildFlags, BuildState
+from ingot.records.item import Item
+from ingot.records.wire import Json, attempt_detail_json, attempt_json, build_json, listing
+
+_PLACE = "/templates/{namespace}/{name}/{version}"
+_NOTHING_BUILDS = answers.Idle | answers.Envelope
+
+router = APIRouter(prefix="/api", route_class=KeyedRoute, tags=["builds"])
+
+
+@router.post(_PLACE + "/build", **keyed(Scope.BUILD, answers.BuildObject, 400, 404, 429, status=202))
+async def start_build(
+    ref: RefInPath, caller: Caller, use: Use, force: Flag = "false", no_cache: Flag = "false", refresh: Flag = "false"
+) -> Json:
+    """Starts a build, joins the one under way, or answers `ready` at once when a golden of the same content is there.
+    `force` builds anyway, `no_cache` ignores known layers, `refresh` takes the newest base image."""
+    flags = BuildFlags(force=is_set(force), no_cache=is_set(no_cache), refresh=is_set(refresh))
+    item = await use.registry.get(caller.account, ref)
+    await use.builds.start(caller.account, ref, flags)
+    return await _show(use, caller.account, item)
+
+
+@router.get(_PLACE + "/build", **keyed(Scope.READ, answers.BuildObject, 404))
+async def get_build(ref: RefInPath, caller: Caller, use: Use) -> Json:
+    """How it stands; `not_built` for a version that was never built."""
+    return await _show(use, caller.account, await use.registry.get(caller.account, ref))
+
+
+@router.delete(
+    _PLACE + "/build",
+    **keyed(Scope.BUILD, answers.Cancelling, 404, status=202, bodies={404: _NOTHING_BUILDS}),
+)
+async def cancel_build(ref: RefInPath, caller: Caller, use: Use) -> Any:
+    """Ends the build: within seconds its stream ends and its machine is gone. 404 `idle` when nothing builds."""
+    if await use.builds.cancel(caller.account, ref):
+        return {"status": "cancelling"}
+    return JSONResponse({"status": "idle"}, 404)
+
+
+@router.get(_PLACE + "/builds", **keyed(Scope.READ, answers.Attempts, 404))
+async def list_attempts(ref: RefInPath, caller: Caller, use: Use) -> Json:
+    """The last 100 attempts, newest first, of whatever content was published here."""
+    await use.registry.get(caller.account, ref)
+    return await _list(use, await use.queue.history(caller.account, ref))
+
+
+@router.get(_PLACE + "/builds/{attempt}", **keyed(Scope.READ, answers.AttemptDetail, 400, 404))
+async def get_attempt(
+    ref: RefInPath, attempt: Annotated[int, Path(ge=1, le=999_999_999)], caller: Caller, use: Use
+) -> Json:
+    """One attempt with its steps, timings, cache hits, failure and manifest."""
+    await use.registry.get(caller.account, ref)
+    build = await use.queue.attempt(caller.account, ref, attempt)
+    if build is None:
+        raise NotFoundError(f"{ref} has no attempt {attempt}", hint="list them with …/builds")
+    return attempt_detail_json(build, queue_position=await _position(use, build))
+
+
+@router.get("/builds", **keyed(Scope.READ, answers.QueueOverview))
+async def list_active(caller: Caller, use: Use) -> Json:
+    """The account's builds that wait or run, oldest first."""
+    return await _list(use, await use.queue.active(caller.account))
+
+
+async def _show(use: Services, account: str, item: Item) -> Json:
+    status, last = await use.queue.status(account, item.ref, item.digest)
+    position = None if last is None else await _position(use, last)
+    golden = await golden_of(use, account, item, status, last)
+    return build_json(item, status, last, queue_position=position, golden_key=golden)
+
+
+async def _list(use: Services, builds: Sequence[Build]) -> Json:
+    shown = [attempt_json(build, queue_position=await _position(use, build)) for build in builds]
+    return listing("builds", shown)
+
+
+async def _position(use: Services, build: Build) -> int | None:
+    return await use.queue.position(build.id) if build.state is BuildState.QUEUED else None

@@ -1,0 +1,54 @@
+"""What every request passes first: a request id, the event stream's own way, and an answer to any failure.
+
+It reads no body and checks no key.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingot.api.errors import new_request_id
+from ingot.api.event_stream import EventStream
+
+_log = logging.getLogger(__name__)
+
+
+class Front:
+    """The server's ASGI application: `stream` answers for the event stream, `api` for everything else."""
+
+    def __init__(self, api: ASGIApp, stream: EventStream) -> None:
+        self._api = api
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._api(scope, receive, send)
+        elif self._stream.matches(scope):
+            await self._stream(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = new_request_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        try:
+            await self._api(scope, receive, send_named)
+        except Exception:
+            # The answer has been sent by the application's own handler; what is left is to tell the operator.
+            _log.exception(
+                "%s failed (request %s)",
+                scope["path"],
+                request_id,
+                extra={"action": "request_failed", "request_id": request_id},
+            )

@@ -1,0 +1,98 @@
+"""What the API needs of the rest of the server, as one frozen value, and the promises that its wiring keeps.
+
+The API asks names, attempts, keys and secrets of their own classes. What spans parts (a build from golden look-up to
+worker, a launch, a collection) is behind the two protocols here; `service.py` implements them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from ingot.access import Access
+from ingot.api.event_stream import EventStream
+from ingot.api.metrics import Metrics
+from ingot.queue.builds import BuildQueue
+from ingot.records.build import Build, BuildFlags
+from ingot.records.computer import Computer, LaunchWish, ShellResult
+from ingot.records.item import Item
+from ingot.records.ref import Ref
+from ingot.registry import Registry
+from ingot.template import Publication
+from ingot.vault import Vault
+
+
+class BuildControl(Protocol):
+    """Builds and the host, above the parts. Every method may be called from any task."""
+
+    async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
+        """The attempt that builds what is published as `ref`: new, under way, or ready and reused. Raises
+        NotFoundError, CapacityError."""
+
+    async def cancel(self, account: str, ref: Ref) -> bool:
+        """Asks what builds as `ref` to end; False when nothing does. Raises NotFoundError."""
+
+    async def plan(self, account: str, publication: Publication) -> Sequence[Mapping[str, Any]]:
+        """The steps that a build would take, each at least `index` (from 1), `title`, `phase`, `action` (`reuse` or
+        `run`) and `reason`. Changes nothing."""
+
+    async def collect_garbage(self, dry_run: bool) -> Mapping[str, Any]:
+        """Removes what nothing needs: `removed` and `kept` (lists of objects that say `what` and `why`) and
+        `freed_bytes`."""
+
+    async def findings(self) -> Sequence[Mapping[str, Any]]:
+        """What this host can do: `name`, `ok`, `detail`, `remedy` (text or null), `needed`."""
+
+
+class Computers(Protocol):
+    """The computers of all accounts. One of another account is not there: NotFoundError."""
+
+    async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
+        """Makes a computer. Raises ConflictError (a required secret is missing: names it; `capacity`),
+        CapacityError."""
+
+    async def get(self, account: str, computer_id: str) -> Computer: ...
+
+    async def list(self, account: str) -> Sequence[Computer]:
+        """Oldest first; test runs as well."""
+
+    async def delete(self, account: str, computer_id: str) -> None:
+        """Ends it. When this returns nothing of it is left."""
+
+    async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
+        """Runs a shell command. Raises ConflictError when the computer does not run."""
+
+    async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
+        """Runs Python code. Raises ConflictError when the computer does not run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the API. `settings` is what `describe_settings` says; `ready` tells whether requests are
+    taken; `hosts` are the names under which the server may be called, None for any."""
+
+    registry: Registry
+    queue: BuildQueue
+    access: Access
+    vault: Vault
+    builds: BuildControl
+    computers: Computers
+    stream: EventStream
+    metrics: Metrics = field(default_factory=Metrics)
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ready: Callable[[], bool] = lambda: True
+    hosts: frozenset[str] | None = None
+
+
+def services_of(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Use = Annotated[Services, Depends(services_of)]
+"""An endpoint's parameter of this type is the server's Services."""

@@ -1,0 +1,84 @@
+"""One build from a request to a golden: a loop over the phases. Decides nothing; the plan does.
+
+However it ends, its machine is gone, its scratch files are gone, and the layers that were finished are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from pathlib import Path
+
+from ingot.builder import phases
+from ingot.builder.bake import Bake
+from ingot.builder.failures import as_build_error, failed
+from ingot.builder.phases.compile import decide, given_for
+from ingot.builder.plan import Plan
+from ingot.builder.report import Reporter
+from ingot.builder.request import BuildRequest, BuildTools, clamped_spec, wanted_spec
+from ingot.builder.seat import Seat
+from ingot.errors import IngotError
+from ingot.records.build import FailureCode
+from ingot.records.layer import Golden, Layer
+from ingot.store.tree import remove_tree
+
+_log = logging.getLogger(__name__)
+
+
+async def build(request: BuildRequest, tools: BuildTools, report: Reporter) -> Golden:
+    """Builds the template and returns its golden, published. Raises BuildError with the failure that the terminal
+    frame shows, and CancelledError when it is cancelled, after everything of its machine is gone."""
+    limit = build_deadline(request)
+    scratch = tools.staging / f"build-{uuid.uuid4().hex}"
+    scratch.mkdir(parents=True)
+    try:
+        async with asyncio.timeout(limit) as clock:
+            return await _bake(request, tools, report, scratch)
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise failed(FailureCode.TIMED_OUT, f"the build did not end within {limit:g} s") from None
+    finally:
+        await asyncio.shield(remove_tree(scratch))
+
+
+async def preview(request: BuildRequest, tools: BuildTools) -> Plan:
+    """What a build would reuse and why, without making anything: a base image that is not there yet and sources that
+    are not fetched count as unknown."""
+    base = tools.base_images.current() or Layer("not made yet", None, "base", "base image", tools.backend.name, 0, 0, 0)
+    return await decide(request, base, given_for(request, base, tools.backend.name), tools.layers)
+
+
+def build_deadline(request: BuildRequest) -> float:
+    """Seconds for the whole build: the template can only shorten what the settings allow."""
+    return min(request.limits.build_timeout, request.template.build.timeout or request.limits.build_timeout)
+
+
+async def _bake(request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path) -> Golden:
+    spec, _ = clamped_spec(wanted_spec(request.template, request.limits), request.limits)
+    label = f"build {request.build_id} of {request.template.name}@{request.template.version}"
+    with tools.layers.hold() as hold:
+        async with Seat(tools, request.account, spec, label) as seat:
+            bake = Bake(request, tools, report, seat, spec, scratch, hold)
+            await _run_phases(bake)
+            await seat.vacate()
+    assert bake.golden is not None, "archive ends with a golden"
+    return bake.golden
+
+
+async def _run_phases(bake: Bake) -> None:
+    try:
+        for phase in phases.ALL:
+            bake.phase = phase.PHASE
+            await bake.report.enter(phase.PHASE)
+            begun = time.monotonic()
+            await phase.run(bake)
+            bake.timings_ms[phase.PHASE.value] = round((time.monotonic() - begun) * 1000)
+    except IngotError as error:
+        raise as_build_error(error, bake.step or bake.phase.value) from error
+    except OSError as error:
+        _log.exception("build %s failed in %s", bake.request.build_id, bake.phase, extra={"action": "build"})
+        message = f"the server could not go on: {error.strerror or error}"
+        raise failed(FailureCode.INTERNAL, message, bake.step or bake.phase.value) from error

@@ -1,0 +1,88 @@
+"""What this host offers to container machines, for `ingot doctor`. Looks and tries; changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingot.machine.container.cgroups import Hierarchies
+from ingot.machine.container.seccomp import PROFILE
+from ingot.machine.contract import Finding
+
+_TOOLS = {
+    "runc": "runc",
+    "slirp4netns": "slirp4netns",
+    "mmdebstrap": "mmdebstrap",
+    "nft": "nftables",
+    "mkfs.ext4": "e2fsprogs",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
+
+
+async def find(run_dir: Path, hierarchies: Hierarchies) -> Sequence[Finding]:
+    """Every finding, the needed ones first."""
+    tools = [_tool(program, package) for program, package in _TOOLS.items()]
+    return [
+        _root(),
+        *tools,
+        _profile(),
+        _overlay(),
+        _device("/dev/net/tun", "tun"),
+        _device("/dev/loop-control", "loop"),
+        _run_dir(run_dir),
+        *_limits(hierarchies),
+    ]
+
+
+def _root() -> Finding:
+    ok = os.geteuid() == 0
+    return Finding(
+        "root", ok, "running as root" if ok else "containers need root", None if ok else "run `ingot up` as root"
+    )
+
+
+def _tool(program: str, package: str) -> Finding:
+    place = shutil.which(program)
+    return Finding(
+        program, place is not None, place or "not installed", None if place else f"apt-get install {package}"
+    )
+
+
+def _profile() -> Finding:
+    ok = PROFILE.is_file()
+    remedy = None if ok else "apt-get install golang-github-containers-common"
+    return Finding("seccomp", ok, str(PROFILE) if ok else f"{PROFILE} is not there", remedy)
+
+
+def _overlay() -> Finding:
+    ok = "\toverlay\n" in Path("/proc/filesystems").read_text()
+    return Finding("overlayfs", ok, "in the kernel" if ok else "not in the kernel", None if ok else "modprobe overlay")
+
+
+def _device(path: str, module: str) -> Finding:
+    ok = Path(path).exists()
+    return Finding(path, ok, "there" if ok else "missing", None if ok else f"modprobe {module}")
+
+
+def _run_dir(run_dir: Path) -> Finding:
+    place = next(parent for parent in (run_dir, *run_dir.parents) if parent.exists())
+    closed = [parent for parent in (place, *place.parents) if not parent.stat().st_mode & 0o001]
+    detail = f"{run_dir} can be reached" if not closed else f"{closed[0]} is closed to other users"
+    return Finding("run directory", not closed, detail, f"chmod o+x {closed[0]}" if closed else None)
+
+
+def _limits(hierarchies: Hierarchies) -> list[Finding]:
+    names = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
+    return [
+        Finding(
+            f"{words} limit",
+            name in hierarchies.limited,
+            f"control groups version {hierarchies.version}" if name in hierarchies.limited else "cannot be enforced",
+            None if name in hierarchies.limited else f"give this system the {name} control group",
+            needed=False,
+        )
+        for name, words in names.items()
+    ]

@@ -1,0 +1,285 @@
+"""All the wiring: the only module that names adapters. A server's life is `serve`, read from top to bottom.
+
+Start: take the data directory, sweep what a dead server left, open the parts, run the worker, answer requests.
+Stop: open streams end, machines end, builds stay in the queue for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from ingot.access import Access
+from ingot.api.app import create_app
+from ingot.api.connection import StreamingProtocol
+from ingot.api.event_stream import EventStream
+from ingot.api.metrics import Metrics
+from ingot.api.services import Services
+from ingot.builder.packages import describe_base
+from ingot.builder.report import Reporter
+from ingot.builder.request import BuildRequest, BuildTools, Limits
+from ingot.builder.run import build
+from ingot.control import Control
+from ingot.credentials import write_key
+from ingot.dispatch import Dispatch
+from ingot.errors import HostError, IngotError
+from ingot.events.log import EventLogs
+from ingot.launcher.computers import Computers
+from ingot.machine.container.backend import ContainerBackend, ContainerSettings
+from ingot.machine.contract import Backend, Finding
+from ingot.queue.builds import BuildQueue, QueueLimits
+from ingot.records.layer import Golden
+from ingot.registry import Registry
+from ingot.settings import Settings, describe_settings, load_settings
+from ingot.storage.database import Database
+from ingot.storage.objects import DirectoryObjects
+from ingot.store.archive import Archive
+from ingot.store.base_images import BaseImages
+from ingot.store.downloads import Downloads
+from ingot.store.garbage import GarbageCollector
+from ingot.store.goldens import GoldenStore
+from ingot.store.layers import LayerStore
+from ingot.vault import Vault
+from ingot.worker import Worker, Workshop
+
+log = logging.getLogger(__name__)
+
+_SHUTDOWN_SECONDS = 5
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A server's parts, opened. `first_key` is the first API key when this start made it."""
+
+    control: Control
+    services: Services
+    worker: Worker
+    first_key: str | None = field(repr=False)
+
+
+def serve(settings: Settings, origin: Mapping[str, str]) -> int:
+    """Runs a server until SIGINT or SIGTERM; returns the process's exit status. A second SIGINT does not wait for
+    open requests."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, origin))
+    except IngotError as error:
+        print(f"ingot: {error}", file=sys.stderr)  # noqa: T201 - the last word of a server that cannot run
+        return 1
+    return 0
+
+
+async def local_findings() -> Sequence[Finding]:
+    """What this host offers for machines, without a server."""
+    settings, _ = load_settings()
+    backend = make_backend(settings)
+    try:
+        return await backend.findings()
+    finally:
+        await backend.aclose()
+
+
+def make_backend(settings: Settings) -> Backend:
+    """The backend that `machine` names. Raises HostError for one that this version does not have."""
+    if settings.machine == "qemu":
+        raise HostError("this version has no qemu machines", hint="use --machine container")
+    ca_bundle = settings.ca_bundle if settings.host_ca else None
+    wanted = ContainerSettings(ca_bundle=ca_bundle, allow_networks=settings.allow_networks, mirror=settings.mirror)
+    return ContainerBackend(settings.data_dir / "machines", wanted)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator[Parts]:
+    """Every part of a server but its socket, ready to be used; closed in the reverse order on the way out."""
+    data = settings.data_dir
+    data.mkdir(parents=True, exist_ok=True, mode=0o711)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(data / "ingot.db"))
+        backend = make_backend(settings)
+        stack.push_async_callback(backend.aclose)
+        await _check_host(backend)
+        for line in await backend.sweep():
+            log.warning("removed what a dead server left: %s", line, extra={"action": "sweep"})
+        access, vault = Access(database), Vault(database, settings.vault_key_file)
+        await vault.start()
+        registry, queue = Registry(database), BuildQueue(database, _queue_limits(settings))
+        await registry.start()
+        tools, collector = await _open_store(data, backend, stack)
+        logs = EventLogs(data / "logs")
+        computers = await stack.enter_async_context(
+            Computers(backend, tools.layers, tools.goldens, vault.reveal, settings)
+        )
+        dispatch = Dispatch(registry, queue, logs, tools.goldens)
+        control = Control(registry, queue, access, vault, dispatch, tools, _limits(settings), collector, computers)
+        stream = EventStream(logs, control.resolve_stream)
+        stack.push_async_callback(stream.aclose)
+        worker = Worker(queue, logs, _workshop(control, vault, tools))
+        services = Services(
+            registry=registry,
+            queue=queue,
+            access=access,
+            vault=vault,
+            builds=control,
+            computers=computers,
+            stream=stream,
+            metrics=Metrics(stream.count_open),
+            settings=describe_settings(settings, origin),
+        )
+        yield Parts(control, services, worker, await access.bootstrap(settings.bootstrap_key))
+
+
+async def _check_host(backend: Backend) -> None:
+    missing = [finding for finding in await backend.findings() if finding.needed and not finding.ok]
+    if missing:
+        what = "; ".join(f"{finding.name}: {finding.detail}" for finding in missing)
+        remedy = missing[0].remedy
+        raise HostError(f"this host cannot run {backend.name} machines: {what}", hint=remedy or "see `ingot doctor`")
+
+
+async def _open_store(
+    data: Path, backend: Backend, stack: contextlib.AsyncExitStack
+) -> tuple[BuildTools, GarbageCollector]:
+    staging = data / "staging"
+    await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+    objects = DirectoryObjects(data / "objects")
+    await objects.sweep()
+    layers = LayerStore(data / "layers", staging, objects, backend)
+    await layers.start()
+    goldens, archive = GoldenStore(objects), Archive(objects, backend, staging)
+    stack.push_async_callback(archive.aclose)
+    base_images = BaseImages(backend, layers, archive, objects, describe_base)
+    collector = GarbageCollector(layers, goldens, base_images, objects, staging)
+    downloads = Downloads(data / "downloads")
+    return BuildTools(backend, layers, goldens, archive, base_images, downloads, staging), collector
+
+
+def _workshop(control: Control, vault: Vault, tools: BuildTools) -> Workshop:
+    async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
+        return await build(request, tools, report)
+
+    return Workshop(control.prepare, build_golden, vault.reveal_all)
+
+
+def _queue_limits(settings: Settings) -> QueueLimits:
+    return QueueLimits(
+        builds=settings.builds,
+        account_builds=settings.account_builds,
+        waiting=settings.queue_limit,
+        account_waiting=settings.account_queue_limit,
+        wait_seconds=settings.queue_timeout,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        memory_mb=settings.machine_memory_mb,
+        disk_mb=settings.machine_disk_mb,
+        processes=settings.machine_processes,
+        step_timeout=settings.step_timeout,
+        build_timeout=settings.build_timeout,
+    )
+
+
+# -- the server ------------------------------------------------------------------------------------------
+
+
+class DrainingServer(uvicorn.Server):
+    """Ends open event streams before it waits for connections, and leaves signals to `_serve`: uvicorn alone
+    never ends with a stream open, and would end the process before the machines are removed."""
+
+    def __init__(self, config: uvicorn.Config, stream: EventStream) -> None:
+        super().__init__(config)
+        self._stream = stream
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._stream.aclose()
+        await super().shutdown(sockets)
+
+
+async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
+    with _listening(settings) as sock:
+        async with opened(settings, origin) as parts:
+            ready = False
+            services = replace(parts.services, ready=lambda: ready and not server.should_exit)
+            config = uvicorn.Config(
+                create_app(services),
+                http=StreamingProtocol,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            )
+            server = DrainingServer(config, services.stream)
+            _handle_signals(server)
+            _tell_start(settings, sock, parts.first_key)
+            ready = True
+            await _run_both(server, sock, parts.worker)
+
+
+async def _run_both(server: uvicorn.Server, sock: socket.socket, worker: Worker) -> None:
+    """The server until it is asked to stop, beside the worker; when the worker dies the server ends with it."""
+    working = asyncio.create_task(worker.run(), name="worker")
+    working.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        working.cancel()
+        results = await asyncio.gather(working, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        raise results[0]
+
+
+def _handle_signals(server: uvicorn.Server) -> None:
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        sock = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = error.strerror or error
+        hint = "end what listens there, or choose another address with --listen"
+        raise HostError(f"cannot listen on {settings.listen}: {reason}", hint=hint) from error
+    with sock:
+        yield sock
+
+
+def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) -> None:
+    """Says on stderr where the server is, and the first key, this once."""
+    port = sock.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
+    lines = [f"ingot serves {url}, data in {settings.data_dir}"]
+    if first_key is not None:
+        write_key(settings.credentials_file, url, first_key, default=True)
+        if not settings.bootstrap_key:
+            lines.append(f"first API key (shown this once, kept in {settings.credentials_file}): {first_key}")
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - what `ingot up` has to say

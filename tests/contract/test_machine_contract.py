@@ -1,0 +1,180 @@
+"""What every machine backend promises (machine/contract.py), asked of each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingot.errors import CorruptStoreError, MachineError
+from ingot.machine.container import ContainerBackend
+from ingot.machine.contract import Backend, Captured, Machine
+from ingot.machine.scripted import Scripted, ScriptedBackend, ScriptedMachine
+from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
+from tests.machine.cached_base import SETTINGS, cached_base
+
+SPEC = MachineSpec(cpu=2, memory_mb=512, disk_mb=512, processes=200)
+
+# What the scripted backend has to be told so that it answers as a real shell would.
+SCRIPT = {
+    "echo one; echo two >&2; exit 7": Scripted(output=(b"one\n", b"two\n"), exit_code=7),
+    "echo begun; sleep 600": Scripted(output=(b"begun\n",), until=asyncio.Event()),
+}
+
+
+class Output:
+    def __init__(self) -> None:
+        self.text = ""
+        self.first = asyncio.Event()
+
+    async def __call__(self, chunk: bytes) -> None:
+        self.text += chunk.decode()
+        self.first.set()
+
+
+@pytest.fixture(params=["container", "scripted"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if request.param == "scripted":
+        return ScriptedBackend(SCRIPT)
+    return ContainerBackend(tmp_path / "machines", SETTINGS)
+
+
+@pytest.fixture(scope="session")
+async def base_layer() -> Path:
+    return await cached_base()
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "layers"
+    directory.mkdir()
+    return iter(new_layer(directory, number) for number in range(9))
+
+
+def new_layer(directory: Path, number: int) -> Path:
+    layer = directory / str(number)
+    layer.mkdir()
+    return layer
+
+
+@pytest.fixture
+def stack(backend: Backend, base_layer: Path) -> list[Path]:
+    return [] if backend.name == "scripted" else [base_layer]
+
+
+async def shell(machine: Machine, script: str, timeout: float = 30) -> tuple[CommandResult, str]:
+    output = Output()
+    return await machine.exec(Command(("sh", "-c", script), timeout), output), output.text
+
+
+async def content(machine: Machine, path: str) -> str:
+    if isinstance(machine, ScriptedMachine):
+        return machine.files[path].decode()
+    result, text = await shell(machine, f"cat {path}")
+    assert result.exit_code == 0, text
+    return text
+
+
+async def test_a_command_gives_its_output_of_both_streams_and_its_exit_code(backend: Backend, stack: list[Path]) -> None:
+    async with backend.open(SPEC, stack) as machine:
+        result, text = await shell(machine, "echo one; echo two >&2; exit 7")
+    assert (text, result.exit_code, result.timed_out) == ("one\ntwo\n", 7, False)
+
+
+async def test_output_comes_while_the_command_runs_and_a_timeout_ends_it(backend: Backend, stack: list[Path]) -> None:
+    async with backend.open(SPEC, stack) as machine:
+        output = Output()
+        command = Command(("sh", "-c", "echo begun; sleep 600"), timeout=1.5)
+        running = asyncio.create_task(machine.exec(command, output))
+        await asyncio.wait_for(output.first.wait(), 30)
+        assert not running.done()
+        result = await running
+    assert result.timed_out
+    assert result.exit_code == 137
+    assert output.text == "begun\n"
+
+
+async def test_a_cancelled_command_leaves_a_machine_that_goes_on(backend: Backend, stack: list[Path]) -> None:
+    async with backend.open(SPEC, stack) as machine:
+        output = Output()
+        running = asyncio.create_task(machine.exec(Command(("sh", "-c", "echo begun; sleep 600"), 60), output))
+        await asyncio.wait_for(output.first.wait(), 30)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        result, _ = await shell(machine, "true")
+    assert result.exit_code == 0
+
+
+async def test_files_put_are_in_the_next_machine_on_the_checkpoint(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    layer = next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        await machine.put([GuestFile("/srv/app/hello.txt", b"hello")])
+        captured = await machine.checkpoint(layer)
+    async with backend.open(SPEC, [*stack, layer]) as machine:
+        assert await content(machine, "/srv/app/hello.txt") == "hello"
+    assert (captured.size_bytes, captured.files) == (5, 1)
+
+
+async def test_a_checkpoint_holds_only_what_came_after_the_one_before(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    first, second, third = next(layers), next(layers), next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        await machine.put([GuestFile("/srv/one", b"1")])
+        await machine.checkpoint(first)
+        await machine.put([GuestFile("/srv/two", b"22")])
+        assert await machine.checkpoint(second) == Captured(size_bytes=2, files=1)
+        assert await content(machine, "/srv/one") == "1"
+        assert await machine.checkpoint(third) == Captured(size_bytes=0, files=0)
+    async with backend.open(SPEC, [*stack, first, second, third]) as machine:
+        assert await content(machine, "/srv/one") + await content(machine, "/srv/two") == "122"
+
+
+async def test_machines_on_one_stack_do_not_see_each_other(backend: Backend, stack: list[Path]) -> None:
+    async with backend.open(SPEC, stack) as one, backend.open(SPEC, stack) as other:
+        assert one.id != other.id
+        await one.put([GuestFile("/srv/name", b"one")])
+        await other.put([GuestFile("/srv/name", b"other")])
+        assert (await content(one, "/srv/name"), await content(other, "/srv/name")) == ("one", "other")
+
+
+@pytest.mark.parametrize("path", ["relative", "/", "/srv/../../etc/passwd"])
+async def test_a_file_of_no_proper_path_is_refused_by_name(backend: Backend, stack: list[Path], path: str) -> None:
+    async with backend.open(SPEC, stack) as machine:
+        with pytest.raises(MachineError, match="cannot be written in the machine: it is not an absolute path"):
+            await machine.put([GuestFile(path, b"")])
+
+
+async def test_a_layer_survives_being_packed_and_unpacked(
+    backend: Backend, stack: list[Path], layers: Iterator[Path], tmp_path: Path
+) -> None:
+    layer, again, archive = next(layers), next(layers), tmp_path / "layer.tar.zst"
+    async with backend.open(SPEC, stack) as machine:
+        await machine.put([GuestFile("/srv/deep/er/file", b"content")])
+        captured = await machine.checkpoint(layer)
+    await backend.pack(layer, archive)
+    assert await backend.unpack(archive, again) == captured
+    async with backend.open(SPEC, [*stack, again]) as machine:
+        assert await content(machine, "/srv/deep/er/file") == "content"
+
+
+async def test_an_archive_that_is_none_is_told_as_corrupt(
+    backend: Backend, layers: Iterator[Path], tmp_path: Path
+) -> None:
+    archive = tmp_path / "layer.tar.zst"
+    archive.write_bytes(b"not an archive")
+    with pytest.raises(CorruptStoreError, match=r"layer\.tar\.zst is not a layer"):
+        await backend.unpack(archive, next(layers))
+
+
+async def test_the_recipe_is_the_same_when_asked_twice(backend: Backend) -> None:
+    assert backend.base_recipe() == backend.base_recipe() != ""
+
+
+async def test_a_host_that_runs_these_tests_has_all_a_backend_needs(backend: Backend) -> None:
+    assert [finding for finding in await backend.findings() if finding.needed and not finding.ok] == []

@@ -1,0 +1,268 @@
+"""The whole API on a free port: real database, registry, queue, keys, vault and event logs; builds and computers are
+ordinary in-memory implementations of their protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+
+from ingot.access import Access
+from ingot.api.app import create_app
+from ingot.api.connection import StreamingProtocol
+from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
+from ingot.api.services import Services
+from ingot.api.stream_request import StreamRequest
+from ingot.errors import ConflictError, NotFoundError
+from ingot.events.log import EventLogs
+from ingot.queue.builds import BuildQueue, QueueLimits
+from ingot.records.account import Scope
+from ingot.records.build import Build, BuildFlags, BuildState, Failure, FailureCode
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.item import Item
+from ingot.records.machine import MachineSpec
+from ingot.records.ref import Ref
+from ingot.registry import Registry
+from ingot.settings import Settings, describe_settings
+from ingot.storage.database import Database
+from ingot.template import Publication
+from ingot.vault import Vault
+
+HELLO = b"""\
+api_version: orgo.ai/v1
+template: {name: hello, version: 1.0.0}
+build:
+  run: [echo hello]
+"""
+
+
+def document(name: str = "hello", version: str = "1.0.0", run: str = "echo hello") -> bytes:
+    return HELLO.replace(b"hello, ", name.encode() + b", ").replace(b"1.0.0", version.encode()).replace(
+        b"echo hello", run.encode()
+    )
+
+
+class ScriptedBuilds:
+    """Builds go into the real queue; a test ends them itself. Nothing runs."""
+
+    def __init__(self, registry: Registry, queue: BuildQueue) -> None:
+        self.registry = registry
+        self.queue = queue
+        self.collected: list[bool] = []
+        self.fault: Exception | None = None
+
+    async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
+        item = await self.registry.get(account, ref)
+        golden = None if flags != BuildFlags() else await self.queue.golden_of(item.digest, account, ref)
+        build = await self.queue.enqueue(account, ref, item.digest, flags, golden)
+        if build.state is BuildState.RUNNING and build.reused:
+            return await self.queue.finish(
+                build.id, build.epoch, BuildState.READY, golden_key=build.golden_key, reused=True
+            )
+        return build
+
+    async def cancel(self, account: str, ref: Ref) -> bool:
+        await self.registry.get(account, ref)
+        return await self.queue.request_cancel(account, ref) is not None
+
+    async def plan(self, account: str, publication: Publication) -> Sequence[Mapping[str, Any]]:
+        if self.fault is not None:
+            raise self.fault
+        return [
+            {"index": place, "title": f"run {command}", "phase": "install", "action": "run", "reason": "never built"}
+            for place, command in enumerate(publication.template.build.run, start=1)
+        ]
+
+    async def collect_garbage(self, dry_run: bool) -> Mapping[str, Any]:
+        self.collected.append(dry_run)
+        return {"removed": [{"what": "layer abc", "why": "nothing needs it"}], "kept": [], "freed_bytes": 10}
+
+    async def findings(self) -> Sequence[Mapping[str, Any]]:
+        return [{"name": "runc", "ok": False, "detail": "not found", "remedy": "apt-get install runc", "needed": True}]
+
+
+class ScriptedComputers:
+    """Computers in memory: `exit 3` exits 3, everything else prints itself."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Computer] = {}
+        self.wishes: list[tuple[str, LaunchWish]] = []
+        self.missing_secret = ""
+
+    async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
+        if self.missing_secret:
+            raise ConflictError(f"the required secret {self.missing_secret} is not set", code="secret_missing")
+        self.wishes.append((golden_key, wish))
+        spec = MachineSpec(cpu=wish.cpu or 1, memory_mb=(wish.ram_gb or 4) * 1024)
+        identity = str(uuid.uuid4())
+        self.all[identity] = Computer(
+            id=identity,
+            instance_id=identity[:8],
+            account=account,
+            name=wish.name or item.ref.name,
+            ref=item.ref,
+            status=ComputerStatus.RUNNING,
+            spec=spec,
+            created_ms=1_780_000_000_123,
+            workspace=wish.workspace,
+            test_run=wish.test_run,
+            ports=({"internal": 8000},),
+        )
+        return self.all[identity]
+
+    async def get(self, account: str, computer_id: str) -> Computer:
+        computer = self.all.get(computer_id)
+        if computer is None or computer.account != account:
+            raise NotFoundError("there is no such computer")
+        return computer
+
+    async def list(self, account: str) -> Sequence[Computer]:
+        return [computer for computer in self.all.values() if computer.account == account]
+
+    async def delete(self, account: str, computer_id: str) -> None:
+        del self.all[(await self.get(account, computer_id)).id]
+
+    async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
+        computer = await self.get(account, computer_id)
+        if computer.status is not ComputerStatus.RUNNING:
+            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        return ShellResult("", 3) if command == "exit 3" else ShellResult(f"{command}\n", 0)
+
+    async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
+        return await self.bash(account, computer_id, code, timeout)
+
+    def stop(self, computer_id: str) -> None:
+        self.all[computer_id] = replace(self.all[computer_id], status=ComputerStatus.STOPPED)
+
+
+@dataclass
+class Server:
+    """A running server. `http` calls it with a key that may do everything; `key` makes others."""
+
+    url: str
+    services: Services
+    builds: ScriptedBuilds
+    computers: ScriptedComputers
+    http: httpx2.AsyncClient
+    is_ready: bool = True
+    goldens: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def key(self, *scopes: Scope, account: str = "default") -> dict[str, str]:
+        """Headers with a new key."""
+        _, plaintext = await self.services.access.create_key(account, "test", scopes)
+        return {"Authorization": f"Bearer {plaintext}"}
+
+    async def publish(self, body: bytes = HELLO, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        answer = await self.http.post(
+            "/api/templates", content=body, headers={"Content-Type": "application/yaml", **(headers or {})}
+        )
+        assert answer.status_code == 201, answer.text
+        published: dict[str, Any] = answer.json()
+        return published
+
+    async def finish_next(self, failure: Failure | None = None) -> Build:
+        """Claims the next build of the queue and ends it."""
+        build = await self.services.queue.claim()
+        assert build is not None
+        if failure is not None:
+            return await self.services.queue.finish(build.id, build.epoch, BuildState.FAILED, failure=failure)
+        golden = f"{next(self.goldens):064x}"
+        return await self.services.queue.finish(
+            build.id, build.epoch, BuildState.READY, golden_key=golden, manifest={"apt": {"curl": "8.0"}}
+        )
+
+    async def ready_template(self, name: str = "hello") -> str:
+        """A published template with a golden; its ref."""
+        published = await self.publish(document(name))
+        ref: str = published["ref"]
+        assert (await self.http.post(f"{path_of(ref)}/build")).status_code == 202
+        await self.finish_next()
+        return ref
+
+
+STEP_FAILED = Failure(FailureCode.STEP_FAILED, "run make ended with exit code 2", "run make", 2, ("make: error",))
+
+
+def path_of(ref: str) -> str:
+    return "/api/templates/" + ref.replace("@", "/")
+
+
+@contextlib.asynccontextmanager
+async def running_server(directory: Path, hosts: frozenset[str] | None = None) -> AsyncIterator[Server]:
+    async with Database(directory / "ingot.db") as db:
+        registry, access = Registry(db), Access(db)
+        vault = Vault(db, directory / "vault.key")
+        queue = BuildQueue(db, QueueLimits(waiting=5, account_waiting=4))
+        await registry.start()
+        await vault.start()
+        key = await access.bootstrap()
+        assert key is not None
+        builds, computers = ScriptedBuilds(registry, queue), ScriptedComputers()
+        server: Server
+
+        async def resolve(request: StreamRequest) -> StreamTarget:
+            caller = await access.authenticate(request.token)
+            ref = Ref(request.namespace, request.name, request.version)
+            await registry.get(caller.account, ref)
+            build = await queue.current(caller.account, ref)
+            if build is None:
+                raise NotFoundError(f"{ref} was never built", code=NOT_BUILT)
+            return StreamTarget(build.id, build.attempt)
+
+        services = Services(
+            registry=registry,
+            queue=queue,
+            access=access,
+            vault=vault,
+            builds=builds,
+            computers=computers,
+            stream=EventStream(EventLogs(directory / "logs"), resolve),
+            settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
+            ready=lambda: server.is_ready,
+            hosts=hosts,
+        )
+        async with listening(services) as url:
+            headers = {"Authorization": f"Bearer {key}"}
+            async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+                server = Server(url, services, builds, computers, http)
+                yield server
+
+
+@contextlib.asynccontextmanager
+async def listening(services: Services) -> AsyncIterator[str]:
+    """Serves the API; its URL."""
+    config = uvicorn.Config(
+        create_app(services), host="127.0.0.1", port=0, log_level="critical", http=StreamingProtocol, lifespan="off"
+    )
+    server = _Announcing(config)
+    serving = asyncio.create_task(server.serve())
+    await server.is_up.wait()
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Announcing(uvicorn.Server):
+    """Says when it is up; leaves the signals of the test runner alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield

@@ -1,0 +1,159 @@
+"""Readers that go, stall or are too many, and a server that goes."""
+
+import asyncio
+import gc
+import socket
+from pathlib import Path
+
+from tests.service.event_stream_server import PATH, Stream, end, serving
+
+from ingot.api.connection import TRANSPORT
+from ingot.api.event_stream import EventStream
+from ingot.events.log import EventLogs
+
+
+async def until_open(stream: Stream, count: int) -> None:
+    async with asyncio.timeout(20):
+        while len(stream.app._open) != count:
+            await asyncio.sleep(0.002)
+
+
+async def test_a_client_that_goes_is_noticed_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, heartbeat=600) as stream:
+        _, reporter = await stream.reporter()
+        async with stream.get() as response:
+            await response.more()
+            await until_open(stream, 1)
+        await until_open(stream, 0)
+        await end(reporter)
+
+
+async def test_a_client_that_goes_while_it_waits_for_a_build_is_noticed(tmp_path: Path) -> None:
+    async with serving(tmp_path, heartbeat=600) as stream:
+        async with stream.get("?wait=1") as response:
+            await response.more()
+            await until_open(stream, 1)
+        await until_open(stream, 0)
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_others_are_not(tmp_path: Path) -> None:
+    async with serving(tmp_path, stall=0.2) as stream:
+        stored = await stream.finished(60_000)
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", stream.port))
+        connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_live_test\r\n\r\n".encode())
+        await until_open(stream, 1)
+        await until_open(stream, 0)
+        async with stream.get() as response:
+            assert (await response.all()).endswith(stored)
+        received = 0
+        try:
+            while chunk := connection.recv(65536):
+                received += len(chunk)
+        except ConnectionResetError:
+            pass
+        connection.close()
+        assert received < len(stored)
+
+
+async def test_a_slow_reader_holds_no_more_than_a_batch(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stream:
+        stored = await stream.finished(100_000)
+        async with stream.get() as response:
+            await response.more()
+            [reader] = stream.app._open
+            transport = reader._transport
+            assert transport is not None
+            for _ in range(50):
+                await asyncio.sleep(0)
+                assert transport.get_write_buffer_size() <= 3 * 65536
+            assert (await response.all()).endswith(stored)
+
+
+async def test_a_server_that_goes_ends_streams_without_a_terminal_frame(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stream:
+        writer, reporter = await stream.reporter()
+        await reporter.say("one")
+        async with stream.get() as response:
+            await response.until(b"one")
+            await stream.app.aclose()
+            assert (await response.all()).endswith(b"}\n\nretry: 5000\n")
+        async with stream.get() as response:
+            assert await response.all() == b":\nretry: 5000\n"
+        await writer.aclose()
+
+
+async def test_after_a_crash_a_client_with_its_id_ends_up_with_the_stored_log(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stream:
+        writer, reporter = await stream.reporter()
+        await reporter.say("one")
+        await writer.flush()
+        async with stream.get() as response:
+            first = (await response.until(b'one"}\n\n')).removeprefix(b":\nretry: 2000\n")
+        await writer.aclose()
+    with (tmp_path / "build1/events.sse").open("ab") as file:
+        file.write(b'id: 1-1\ndata: {"ts":')
+    async with serving(tmp_path) as stream:
+        stream.attempts = ["build1"]
+        _, reporter = await stream.continued(epoch=2)
+        async with stream.get(last="1-0") as response:
+            await response.more()
+            await reporter.say("two")
+            await end(reporter)
+            rest = (await response.all()).removeprefix(b":\nretry: 2000\n")
+        assert first + rest == stream.stored()
+
+
+async def test_many_watchers_get_every_frame_and_share_the_bytes(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stream:
+        _, reporter = await stream.reporter()
+
+        async def watch() -> bytes:
+            async with stream.get() as response:
+                return await response.all()
+
+        async with asyncio.TaskGroup() as group:
+            watchers = [group.create_task(watch()) for _ in range(100)]
+            await until_open(stream, 100)
+            async with reporter.output("run") as output:
+                for n in range(100):
+                    await output.write(b"line %d\n" % n)
+                    await asyncio.sleep(0)
+            await end(reporter)
+        expected = b":\nretry: 2000\n" + stream.stored()
+        assert {watcher.result() for watcher in watchers} == {expected}
+        await until_open(stream, 0)
+        gc.collect()
+        log = await stream.logs.log("build1")
+        assert log is not None
+        assert not log._waiting
+
+
+async def test_without_a_transport_a_stalled_writer_is_cancelled(tmp_path: Path) -> None:
+    logs = EventLogs(tmp_path)
+    helper = Stream(tmp_path, heartbeat=15, stall=0.05)
+    helper.logs = logs
+    await helper.finished(10)
+    app = EventStream(logs, helper.resolve, stall=0.05)
+    stuck = asyncio.Event()
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: object) -> None:
+        if isinstance(message, dict) and b"id: " in message.get("body", b""):
+            await stuck.wait()
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": PATH,
+        "query_string": b"",
+        "headers": [(b"authorization", b"Bearer sk_live_test")],
+        "extensions": {TRANSPORT: None},
+    }
+    async with asyncio.timeout(20):
+        await app(scope, receive, send)
+    assert not app._open
