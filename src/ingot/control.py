@@ -5,7 +5,7 @@ Given to the API and the worker as plain calls. It keeps nothing of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from ingot.records.build import Build, BuildFlags
 from ingot.records.ref import Ref, is_name, is_version
 from ingot.records.template import Template
 from ingot.registry import Registry
-from ingot.store.garbage import GarbageCollector, Roots
+from ingot.store.garbage import Garbage, GarbageCollector, Roots
 from ingot.template import Publication, load_canonical
 from ingot.vault import Vault
 
@@ -83,9 +83,10 @@ class Control:
     async def collect_garbage(self, dry_run: bool) -> Mapping[str, Any]:
         needed = await self.queue.refs_to_goldens()
         live = self.computers.golden_keys()
-        removed = await self.collector.collect(Roots(frozenset(needed) | live), dry_run=dry_run)
+        roots = Roots(frozenset(needed) | live)
+        removed = await self.collector.collect(roots, dry_run=True)
         if not dry_run:
-            await self.queue.release_goldens([item.key for item in removed if item.kind == "golden"])
+            removed = await self._remove(roots, {item.key for item in removed if item.kind == "golden"})
         return {
             "removed": [
                 {"what": f"{item.kind} {item.key}", "why": item.reason, "size_bytes": item.size_bytes}
@@ -97,6 +98,12 @@ class Control:
             ],
             "freed_bytes": sum(item.size_bytes for item in removed),
         }
+
+    async def _remove(self, roots: Roots, goldens: Set[str]) -> tuple[Garbage, ...]:
+        """Goldens are forgotten first, so that no build takes one over that is being deleted; those that came to be
+        needed meanwhile stay."""
+        released = await self.queue.release_goldens(goldens)
+        return await self.collector.collect(Roots(roots.goldens | (goldens - released)), dry_run=False)
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
         return [asdict(finding) for finding in await self.tools.backend.findings()]

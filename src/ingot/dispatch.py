@@ -7,6 +7,7 @@ attempt in the queue; its log begins here, so that whoever asked can watch right
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from ingot.announce import accepted_line, tell_waiting
@@ -14,13 +15,15 @@ from ingot.errors import StaleEpochError
 from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
 from ingot.queue.builds import BuildQueue
-from ingot.records.build import Build, BuildFlags, BuildState
+from ingot.records.build import CANCELLED_ON_REQUEST, Build, BuildFlags, BuildState
 from ingot.records.event import Phase, Result
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
 from ingot.store.goldens import GoldenStore
 from ingot.template import load_canonical
+
+log = logging.getLogger(__name__)
 
 
 class Dispatch:
@@ -71,17 +74,10 @@ class Dispatch:
         return await asyncio.shield(task)
 
     async def take_over(self, build: Build, golden_key: str) -> Build:
-        """Writes the short log of an attempt that stands for a golden that is there, and ends it READY."""
+        """Writes the short log of an attempt that stands for a golden that is there, and ends it: READY, unless a
+        cancel came first. The caller holds the attempt's epoch. Returns the attempt as it is then."""
         golden = await self._goldens.get(golden_key)
         manifest = golden.manifest if golden is not None else None
-        ended = build
-
-        async def commit() -> None:
-            nonlocal ended
-            ended = await self._queue.finish(
-                build.id, build.epoch, BuildState.READY, golden_key=golden_key, manifest=manifest, reused=True
-            )
-
         writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
         try:
             reporter = BuildReporter(writer, build.attempt, (), _ignore, _ignore)
@@ -89,14 +85,27 @@ class Dispatch:
                 await reporter.say(accepted_line(build))
             await reporter.enter(Phase.COMPILE)
             await reporter.say(f"the same content was built before: reusing golden snapshot {golden_key[:12]}")
-            await self._queue.seal(build.id, build.epoch)
+            cancelled = await self._queue.seal(build.id, build.epoch, golden_key=golden_key, manifest=manifest)
+            failure = CANCELLED_ON_REQUEST if cancelled else None
+
+            async def commit() -> None:
+                await self._queue.finish(
+                    build.id,
+                    build.epoch,
+                    BuildState.FAILED if cancelled else BuildState.READY,
+                    failure=failure,
+                    golden_key=None if cancelled else golden_key,
+                    manifest=None if cancelled else manifest,
+                    reused=True,
+                )
+
             duration_ms = max(0, int(time.time() * 1000) - build.queued_ms)
-            await reporter.finish(Result.READY, duration_ms, None, commit)
+            await reporter.finish(Result.CANCELLED if cancelled else Result.READY, duration_ms, failure, commit)
         except StaleEpochError:
-            return await self._queue.get(build.id) or build
+            log.info("%s was taken over by another writer", build.ref, extra={"action": "take-over"})
         finally:
             await writer.aclose()
-        return ended
+        return await self._queue.get(build.id) or build
 
 
 async def _ignore(*_: object) -> None:

@@ -129,7 +129,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         control = Control(registry, queue, access, vault, dispatch, tools, _limits(settings), collector, computers)
         stream = EventStream(logs, control.resolve_stream)
         stack.push_async_callback(stream.aclose)
-        worker = Worker(queue, logs, _workshop(control, vault, tools))
+        metrics = Metrics()
+        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
         services = Services(
             registry=registry,
             queue=queue,
@@ -138,7 +139,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             builds=control,
             computers=computers,
             stream=stream,
-            metrics=Metrics(stream.count_open),
+            metrics=metrics,
             settings=describe_settings(settings, origin),
         )
         yield Parts(control, services, worker, await access.bootstrap(settings.bootstrap_key))
@@ -169,11 +170,11 @@ async def _open_store(
     return BuildTools(backend, layers, goldens, archive, base_images, downloads, staging), collector
 
 
-def _workshop(control: Control, vault: Vault, tools: BuildTools) -> Workshop:
+def _workshop(control: Control, vault: Vault, tools: BuildTools, metrics: Metrics) -> Workshop:
     async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
         return await build(request, tools, report)
 
-    return Workshop(control.prepare, build_golden, vault.reveal_all)
+    return Workshop(control.prepare, build_golden, control.dispatch.take_over, vault.reveal_all, metrics.count_build)
 
 
 def _queue_limits(settings: Settings) -> QueueLimits:

@@ -23,7 +23,7 @@ from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
 from ingot.events.writer import LogWriter
 from ingot.queue.builds import BuildQueue
-from ingot.records.build import Build, BuildState, Failure, FailureCode, StepRecord
+from ingot.records.build import CANCELLED_ON_REQUEST, Build, BuildState, Failure, FailureCode, StepRecord
 from ingot.records.event import Level, Phase, Result
 from ingot.records.layer import Golden
 
@@ -55,12 +55,15 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What the wiring gives a worker. `prepare` looks up the document and the secrets of a claimed build (raises
-    IngotError when they are gone); `build` makes the golden; `reveal` has all secret values of an account, to be
-    redacted. The build's deadline is the builder's."""
+    IngotError when they are gone); `build` makes the golden; `take_over`
+    ends an attempt that stands for a golden that is there; `reveal` has all secret values of an account, to be
+    redacted; `ended` counts an attempt that is over, with its seconds. The build's deadline is the builder's."""
 
     prepare: Callable[[Build], Awaitable[BuildRequest]]
     build: Callable[[BuildRequest, Reporter], Awaitable[Golden]]
+    take_over: Callable[[Build, str], Awaitable[Build]]
     reveal: Callable[[str], Awaitable[Mapping[str, str]]]
+    ended: Callable[[Result, float], None]
 
 
 class Worker:
@@ -94,6 +97,12 @@ class Worker:
         leader = await self._queue.get(build.joined_to) if build.joined_to is not None else None
         if build.state is BuildState.JOINED and leader is not None:
             await self._end_unstarted(build, _outcome_for(build, leader))
+        elif build.cancel_requested:
+            await self._end_unstarted(build, Outcome(failure=CANCELLED_ON_REQUEST))
+        elif build.reused and build.golden_key is not None:
+            await self._workshop.take_over(await self._queue.reclaim(build.id), build.golden_key)
+        elif build.started_ms is None:
+            await self._end_unstarted(build, _expired(build))
         else:
             self._start(builds, await self._queue.reclaim(build.id))
 
@@ -116,13 +125,11 @@ class Worker:
                 self._cancelled.add(build.id)
                 task.cancel()
             elif task is None and build.state in (BuildState.QUEUED, BuildState.JOINED):
-                await self._end_unstarted(build, Outcome(failure=_cancelled_failure()))
+                await self._end_unstarted(build, Outcome(failure=CANCELLED_ON_REQUEST))
 
     async def _end_expired(self) -> None:
         for build in await self._queue.expired():
-            waited = int(time.time() - build.queued_ms / 1000)
-            message = f"no builder was free within {waited} s; try again when the queue is shorter"
-            await self._end_unstarted(build, Outcome(failure=Failure(FailureCode.QUEUE_EXPIRED, message)))
+            await self._end_unstarted(build, _expired(build))
 
     async def _tell_places(self) -> None:
         waiting = [build for build in await self._queue.active() if build.state is BuildState.QUEUED]
@@ -188,7 +195,7 @@ class Worker:
             if build.id not in self._cancelled or task is None:
                 raise
             task.uncancel()
-            return Outcome(failure=_cancelled_failure())
+            return Outcome(failure=CANCELLED_ON_REQUEST)
         except BuildError as error:
             return Outcome(failure=error.failure)
         except MachineLostError as error:
@@ -205,7 +212,7 @@ class Worker:
             build.id, build.epoch, golden_key=outcome.golden_key, manifest=outcome.manifest
         )
         if cancelled and outcome.result is not Result.CANCELLED:
-            outcome = Outcome(failure=_cancelled_failure())
+            outcome = Outcome(failure=CANCELLED_ON_REQUEST)
         outcome = replace(outcome, failure=reporter.redact_failure(outcome.failure))
         await reporter.finish(outcome.result, _age_ms(build), outcome.failure, lambda: self._commit(build, outcome))
         await self._end_joiners(build)
@@ -236,6 +243,7 @@ class Worker:
             manifest=outcome.manifest,
             reused=build.reused,
         )
+        self._workshop.ended(outcome.result, _age_ms(build) / 1000)
 
     async def _end_joiners(self, leader: Build) -> None:
         """Those that waited for the same content end like it. After a cancel the queue lists none: the oldest
@@ -277,8 +285,10 @@ def _outcome_for(joiner: Build, leader: Build) -> Outcome:
     return Outcome(failure=failure if joiner.account == leader.account else replace(failure, last_lines=()))
 
 
-def _cancelled_failure() -> Failure:
-    return Failure(FailureCode.CANCELLED, "cancelled on request")
+def _expired(build: Build) -> Outcome:
+    waited = int(time.time() - build.queued_ms / 1000)
+    message = f"no builder was free within {waited} s; try again when the queue is shorter"
+    return Outcome(failure=Failure(FailureCode.QUEUE_EXPIRED, message))
 
 
 def _age_ms(build: Build) -> int:

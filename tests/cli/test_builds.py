@@ -123,6 +123,15 @@ async def test_problems_of_a_built_file_are_told_as_compilers_do(ingot: Run, tmp
     assert json.loads(as_json.out) == {"ok": False, "errors": [problem]}
 
 
+async def test_other_content_at_the_ref_says_how_to_replace_it(ingot: Run, tmp_path: Path) -> None:
+    (tmp_path / "hello.yaml").write_text(DOCUMENT)
+    async with fake_server() as fake:
+        fake.answers["POST", "/api/templates"] = (409, error("it is published with other content", "conflict"))
+        ran = await ingot("build", "hello.yaml", url=fake.url)
+    assert ran.status == 1
+    assert ran.err == "ingot: it is published with other content\n  `--republish` replaces it\n"
+
+
 @pytest.mark.parametrize("target", ["nothing", "default/hello@one", "A/b@1.0.0"])
 async def test_a_target_that_is_nothing_is_a_usage_error(ingot: Run, target: str) -> None:
     ran = await ingot("build", target)

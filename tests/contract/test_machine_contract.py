@@ -77,7 +77,9 @@ async def content(machine: Machine, path: str) -> str:
     return text
 
 
-async def test_a_command_gives_its_output_of_both_streams_and_its_exit_code(backend: Backend, stack: list[Path]) -> None:
+async def test_a_command_gives_its_output_of_both_streams_and_its_exit_code(
+    backend: Backend, stack: list[Path]
+) -> None:
     async with backend.open(SPEC, stack) as machine:
         result, text = await shell(machine, "echo one; echo two >&2; exit 7")
     assert (text, result.exit_code, result.timed_out) == ("one\ntwo\n", 7, False)

@@ -45,8 +45,10 @@ build:
 
 
 def document(name: str = "hello", version: str = "1.0.0", run: str = "echo hello") -> bytes:
-    return HELLO.replace(b"hello, ", name.encode() + b", ").replace(b"1.0.0", version.encode()).replace(
-        b"echo hello", run.encode()
+    return (
+        HELLO.replace(b"hello, ", name.encode() + b", ")
+        .replace(b"1.0.0", version.encode())
+        .replace(b"echo hello", run.encode())
     )
 
 

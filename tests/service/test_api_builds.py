@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from api_server import STEP_FAILED, Server, document, path_of, running_server
 
+from ingot.records.account import Scope
 from ingot.records.build import Failure, FailureCode
 
 
@@ -152,8 +153,6 @@ async def test_the_overview_shows_only_the_callers_builds(server: Server) -> Non
     assert [(entry["ref"], entry["state"], entry["queue_position"]) for entry in mine] == [
         ("default/hello@1.0.0", "queued", 1)
     ]
-    from ingot.records.account import Scope
-
     other = await server.key(Scope.READ, account="other")
     assert (await server.http.get("/api/builds", headers=other)).json() == {"builds": []}
 

@@ -30,7 +30,7 @@ class Stage:
     """A queue with what a worker does to it, shortened."""
 
     db: Database
-    limits: QueueLimits = QueueLimits()
+    limits: QueueLimits = field(default_factory=QueueLimits)
     time: Time = field(default_factory=Time)
 
     def __post_init__(self) -> None:
@@ -44,9 +44,11 @@ class Stage:
         account: str = "acme",
         golden: str | None = None,
         private: bool = False,
-        **flags: bool,
+        force: bool = False,
+        flags: BuildFlags | None = None,
     ) -> Build:
-        return await self.queue.enqueue(account, ref, digest, BuildFlags(**flags), golden, private=private)
+        wanted = BuildFlags(force=force) if flags is None else flags
+        return await self.queue.enqueue(account, ref, digest, wanted, golden, private=private)
 
     async def claim(self) -> Build:
         build = await self.queue.claim()

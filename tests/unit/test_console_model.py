@@ -114,7 +114,7 @@ def test_warnings_stay_and_are_folded() -> None:
         frame(0, "compile", "this version does not act on triggers yet", level="warn"), frame(1, "boot", "x")
     )
     rows = [row.plain for row in finished_phase(model.phases[0], Canvas(30, 24))]
-    assert rows[1:] == ["  ! this version does not", "    act on triggers yet"]
+    assert rows[1:] == ["  ! this version does not act", "    on triggers yet"]
 
 
 def test_a_step_line_of_another_source_is_a_line() -> None:
@@ -137,7 +137,7 @@ def test_live_rows_fit_the_terminal(lines: list[str], width: int, height: int, n
     for number, line in enumerate(lines, start=1):
         model.take(frame(0, "install", format_step_run(number, 99, line or "x", "new")))
         model.take(frame(0, "install", line, "run", level="warn"))
-    rows = live_rows(model, Canvas(width, height, now(70)), "connection lost" if noticed else "")
+    rows = live_rows(model, Canvas(width, height, now(59)), "connection lost" if noticed else "")
     assert 1 <= len(rows) <= height - 1
     assert all(cell_len(row.plain) < width for row in rows)
     assert not any(control in row.plain for row in rows for control in "\x1b\n\r\x07\t")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot.errors import StaleEpochError
+from ingot.errors import CorruptStoreError, StaleEpochError
 from ingot.events import log_file
 from ingot.events.cursor import Cursor
 from ingot.events.frames import encode_lines, encode_terminal
@@ -241,6 +241,16 @@ async def test_a_damaged_index_is_made_again_from_the_frames(tmp_path: Path, dam
     made = [*await write(writer, 3000), await finish(writer)]
     (tmp_path / "b1/events.idx").write_bytes(damage)
     assert await everything((await opened(EventLogs(tmp_path), "b1")).cursor(1234)) == b"".join(made[1234:])
+
+
+async def test_a_log_that_lost_its_end_is_reported_and_not_read_for_ever(tmp_path: Path) -> None:
+    writer = await EventLogs(tmp_path).open_writer("b1", 1, 1)
+    await write(writer, 3000)
+    await finish(writer)
+    log = await opened(EventLogs(tmp_path), "b1")
+    os.truncate(tmp_path / "b1/events.sse", 1000)
+    with pytest.raises(CorruptStoreError, match="is shorter than it was; restore it from a backup"):
+        await everything(log.cursor())
 
 
 async def test_frames_that_do_not_follow_on_are_refused(tmp_path: Path) -> None:

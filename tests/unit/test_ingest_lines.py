@@ -51,7 +51,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(PIECES, max_size=30), st.lists(st.integers(0, 300), max_size=8))
 def test_chunk_boundaries_change_nothing(pieces: list[bytes], cuts: list[int]) -> None:
     raw = b"".join(pieces)
@@ -76,6 +76,13 @@ def test_a_secret_that_joins_when_sanitised_is_masked(raw: bytes) -> None:
         for end in (b"", b"\n", b"\r\n"):
             [line] = lines_of(raw[:cut], raw[cut:] + end, forms=forms)
             assert line.replace("\x1b[31m", "") == "***"
+
+
+def test_a_broken_escape_before_a_mask_is_the_same_in_a_long_line_cut_anywhere() -> None:
+    raw = b"x" * 70 + b"\x1bsecret\x1b\x00"
+    forms = SecretForms(["secret"])
+    whole = lines_of(raw, forms=forms, limits=SMALL)
+    assert lines_of(*(raw[place : place + 1] for place in range(len(raw))), forms=forms, limits=SMALL) == whole
 
 
 def test_a_long_line_is_cut_and_a_secret_across_the_cut_is_masked() -> None:
@@ -168,6 +175,7 @@ def test_frames_count_for_the_cap_as_well() -> None:
     assert ingest.ring.lines == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(1, 60))
 def test_a_secret_at_the_cap_or_at_the_rings_start_never_leaks(offset: int, step: int) -> None:
     limits = Limits(text=100, ring=64, line=64)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.events.ingest import Redactor, SecretForms, redact_line
@@ -102,6 +102,7 @@ def test_what_may_become_a_secret_is_held_back_and_released_when_it_does_not() -
     assert redactor.feed("ied") == "secried"
 
 
+@settings(deadline=None)
 @given(
     secrets=st.lists(st.text(alphabet="ab", min_size=4, max_size=7), min_size=1, max_size=3),
     text=st.text(alphabet="ab\n", max_size=60),

@@ -1,7 +1,7 @@
 """Colours and tabs stay; every other control goes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.events.ingest import sanitise
@@ -37,12 +37,14 @@ def test_no_sequence_reaches_over_a_line_break() -> None:
     assert sanitise("a\x1b]0;title\nb\x1b[3\nc\x1b\nd") == "a\nb\nc\nd"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="\x1b[]0;m\x07\\Kx\x9b\n?", max_size=40))
 def test_sanitising_twice_is_sanitising_once(text: str) -> None:
     once = sanitise(text)
     assert sanitise(once) == once
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="\x1b[]0;m\x07\\Kx\x9b?", max_size=40))
 def test_an_unfinished_sequence_is_exactly_what_the_end_cuts_off(text: str) -> None:
     complete, cut_off = split_unfinished(text)
@@ -50,6 +52,7 @@ def test_an_unfinished_sequence_is_exactly_what_the_end_cuts_off(text: str) -> N
     assert "\x1b" not in sanitise(cut_off)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_clean_bytes_have_nothing_to_sanitise(raw: bytes) -> None:
     if is_clean(raw):
@@ -58,6 +61,7 @@ def test_clean_bytes_have_nothing_to_sanitise(raw: bytes) -> None:
         assert "\r" not in text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="aé✓😀", max_size=60), st.integers(4, 20))
 def test_a_long_line_is_cut_between_characters(line: str, limit: int) -> None:
     pieces = cut_line(line, limit)

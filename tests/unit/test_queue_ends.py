@@ -9,7 +9,7 @@ from tests.unit.queue_stage import DIGEST, OTHER_DIGEST, A, B, C, Stage
 
 from ingot.queue.builds import QueueLimits
 from ingot.queue.status import status_of
-from ingot.records.build import Build, BuildState, BuildStatus, Failure, FailureCode, StepRecord, StepState
+from ingot.records.build import Build, BuildFlags, BuildState, BuildStatus, Failure, FailureCode, StepRecord, StepState
 from ingot.records.event import Phase
 from ingot.records.ref import Ref
 from ingot.storage.database import Database
@@ -133,9 +133,9 @@ async def test_one_that_is_to_be_cancelled_itself_does_not_inherit(stage: Stage)
 
 
 async def test_one_that_its_heir_would_not_serve_waits_by_itself(stage: Stage) -> None:
-    leader = await stage.ask(A, no_cache=True)
+    leader = await stage.ask(A, flags=BuildFlags(no_cache=True))
     lax = await stage.ask(B)
-    strict = await stage.ask(C, no_cache=True)
+    strict = await stage.ask(C, flags=BuildFlags(no_cache=True))
     assert strict.joined_to == leader.id
     await stage.cancel(leader)
     assert [(await get(stage, build)).state for build in (lax, strict)] == [BuildState.QUEUED] * 2

@@ -8,7 +8,7 @@ from tests.unit.queue_stage import DIGEST, OTHER_DIGEST, A, B, C, Stage
 
 from ingot.errors import CapacityError
 from ingot.queue.builds import QueueLimits
-from ingot.records.build import BuildState, FailureCode
+from ingot.records.build import BuildFlags, BuildState, FailureCode
 from ingot.storage.database import Database
 
 
@@ -29,7 +29,7 @@ async def test_asking_again_finds_the_build_under_way(stage: Stage) -> None:
     queued = await stage.ask()
     assert await stage.ask() == queued
     running = await stage.claim()
-    assert await stage.ask(force=True, no_cache=True) == running
+    assert await stage.ask(flags=BuildFlags(force=True, no_cache=True)) == running
 
 
 async def test_attempts_count_on_for_each_account_and_ref(stage: Stage) -> None:
@@ -53,7 +53,7 @@ async def test_a_ref_that_is_ready_keeps_its_last_attempt(stage: Stage) -> None:
 @pytest.mark.parametrize("flag", ["force", "no_cache", "refresh"])
 async def test_a_flag_builds_although_there_is_a_golden(stage: Stage, flag: str) -> None:
     await stage.build_ready(golden="golden-1")
-    build = await stage.ask(golden="golden-1", **{flag: True})
+    build = await stage.ask(golden="golden-1", flags=BuildFlags(**{flag: True}))
     assert (build.state, build.attempt, build.golden_key) == (BuildState.QUEUED, 2, None)
 
 
@@ -117,9 +117,9 @@ async def test_a_private_build_joins_its_own_account_only(stage: Stage) -> None:
 @pytest.mark.parametrize("flag", ["no_cache", "refresh"])
 async def test_a_build_joins_only_what_heeds_its_flags(stage: Stage, flag: str) -> None:
     await stage.ask(A)
-    strict = await stage.ask(B, **{flag: True})
+    strict = await stage.ask(B, flags=BuildFlags(**{flag: True}))
     assert strict.state is BuildState.QUEUED
-    assert (await stage.ask(C, **{flag: True})).joined_to == strict.id
+    assert (await stage.ask(C, flags=BuildFlags(**{flag: True}))).joined_to == strict.id
 
 
 async def test_a_forced_build_joins_one_that_is_really_built(stage: Stage) -> None:

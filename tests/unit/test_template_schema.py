@@ -83,6 +83,13 @@ def test_what_is_ours_is_marked() -> None:
     assert json.dumps(SCHEMA).count('"x-ingot-extension": true') == 2
 
 
+def test_every_field_is_in_the_template_reference() -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "template-reference.md").read_text()
+    sections = [SCHEMA, *SCHEMA["$defs"].values()]
+    fields = {name for section in sections for name in section["properties"]}
+    assert sorted(name for name in fields if f"`{name}" not in reference) == []
+
+
 def test_each_call_gives_a_schema_of_its_own() -> None:
     json_schema()["properties"].clear()
     assert json_schema() == SCHEMA

@@ -9,6 +9,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, Path
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 
 from ingot.api.services import Services
@@ -18,12 +19,28 @@ from ingot.records.item import Item
 from ingot.records.ref import Ref, is_name, is_version
 from ingot.template import Publication, parse_publication
 
+ITEM_PLACE = "/{namespace:account_namespace}/{name}/{version}"
 DOCUMENT_SCHEMA = "TemplateDocument"
 YAML_TYPES = ("application/yaml", "text/yaml", "application/x-yaml")
 
 Namespace = Annotated[str, Path(examples=["default"])]
 Name = Annotated[str, Path(examples=["hello"])]
 Version = Annotated[str, Path(examples=["1.0.0"], description="A semantic version; encode `+` or leave it as it is.")]
+
+
+class _AccountNamespace(Convertor[str]):
+    """A segment that is not `global`: three segments below that are a place of their own."""
+
+    regex = "(?!global/)[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("account_namespace", _AccountNamespace())
 
 
 async def _ref_of(namespace: Namespace, name: Name, version: Version) -> Ref:

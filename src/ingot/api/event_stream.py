@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from ingot.api.connection import TRANSPORT
-from ingot.api.errors import error_body
+from ingot.api.errors import error_body, new_request_id
 from ingot.api.stream_request import (
     StreamQuery,
     StreamRequest,
@@ -90,7 +89,7 @@ class EventStream:
         return scope["type"] == "http" and match_path(_raw_path(scope)) is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = str(uuid.uuid4())
+        request_id = new_request_id()
         reader = _Reader(scope, receive, send, request_id, self._stall)
         try:
             await self._answer(scope, reader)

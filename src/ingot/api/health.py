@@ -37,5 +37,6 @@ async def metrics(use: Use) -> Response:
     """Figures in Prometheus' text format: builds by result, queue, open streams."""
     active = await use.queue.active()
     waiting = sum(build.state is not BuildState.RUNNING for build in active)
-    page = use.metrics.render(queued=waiting, running=len(active) - waiting)
+    streams = use.stream.count_open()
+    page = use.metrics.render(queued=waiting, running=len(active) - waiting, open_streams=streams)
     return Response(page, headers={"Content-Type": CONTENT_TYPE})

@@ -82,16 +82,25 @@ def check_origin(request: Request, hosts: frozenset[str] | None) -> None:
     """Refuses what a foreign web page makes a browser send: a name that is not ours (DNS rebinding), or a change
     asked for by another site."""
     host = request.headers.get("host", "")
-    name = (urlsplit(f"//{host}").hostname or "") if host else ""
+    name = _split(f"//{host}")[1]
     if hosts is not None and name not in hosts and not _is_loopback(name):
         raise ForbiddenError(
             f"this server is not known as {host[:100]!r}", hint="call it by its own address", code="bad_host"
         )
     origin = request.headers.get("origin")
-    if origin is not None and request.method not in _SAFE_METHODS and urlsplit(origin).netloc != host:
+    if origin is not None and request.method not in _SAFE_METHODS and _split(origin)[0] != host:
         raise ForbiddenError(
             f"a page of {origin[:100]!r} may not change anything here", hint="call the API directly", code="bad_origin"
         )
+
+
+def _split(url: str) -> tuple[str, str]:
+    """(host and port as written, host alone) of a URL; empty for what is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _too_large() -> TooLargeError:

@@ -6,8 +6,6 @@ template, so that the number of series stays small and names stay private.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ingot.records.event import Result
@@ -17,9 +15,9 @@ _BUCKETS = (1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 3600)
 
 
 class Metrics:
-    """`count_build` is called once when an attempt has ended; `open_streams` tells how many event streams are open."""
+    """`count_build` is to be called once when an attempt has ended; everything else is asked for."""
 
-    def __init__(self, open_streams: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._builds = Counter("ingot_builds", "Attempts that ended, by result.", ["result"], registry=self._registry)
         self._seconds = Histogram(
@@ -31,8 +29,7 @@ class Metrics:
         )
         self._queued = Gauge("ingot_queue_length", "Builds that wait.", registry=self._registry)
         self._running = Gauge("ingot_builds_running", "Builds that run.", registry=self._registry)
-        streams = Gauge("ingot_open_streams", "Event streams that are open.", registry=self._registry)
-        streams.set_function(open_streams)
+        self._streams = Gauge("ingot_open_streams", "Event streams that are open.", registry=self._registry)
         for result in Result:
             self._builds.labels(result.value)
 
@@ -40,8 +37,9 @@ class Metrics:
         self._builds.labels(result.value).inc()
         self._seconds.labels(result.value).observe(seconds)
 
-    def render(self, *, queued: int, running: int) -> bytes:
+    def render(self, *, queued: int, running: int, open_streams: int) -> bytes:
         """The page that Prometheus reads."""
         self._queued.set(queued)
         self._running.set(running)
+        self._streams.set(open_streams)
         return generate_latest(self._registry)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ingot.api import answers
-from ingot.api.address import NameInPath, RefInPath, document_body, read_document
+from ingot.api.address import ITEM_PLACE, NameInPath, RefInPath, document_body, read_document
 from ingot.api.describe import Flag, is_set, keyed
 from ingot.api.keyed import Caller, KeyedRoute, demand
 from ingot.api.services import Services, Use
@@ -110,13 +110,13 @@ async def list_versions(place: NameInPath, caller: Caller, use: Use) -> Json:
     return listing("versions", [item_json(item) for item in items])
 
 
-@router.get("/{namespace}/{name}/{version}", **keyed(Scope.READ, answers.Item, 404))
+@router.get(ITEM_PLACE, **keyed(Scope.READ, answers.Item, 404))
 async def get_template(ref: RefInPath, caller: Caller, use: Use) -> Json:
     """One template with its canonical document."""
     return item_json(await use.registry.get(caller.account, ref))
 
 
-@router.delete("/{namespace}/{name}/{version}", **keyed(Scope.PUBLISH, answers.Deleted, 404, 409))
+@router.delete(ITEM_PLACE, **keyed(Scope.PUBLISH, answers.Deleted, 404, 409))
 async def delete_template(ref: RefInPath, caller: Caller, use: Use) -> Json:
     """Deletes a template; 409 while it is being built."""
     await use.registry.delete(caller.account, ref)

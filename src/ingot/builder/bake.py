@@ -20,7 +20,7 @@ from ingot.builder.report import Output, Reporter
 from ingot.builder.request import BuildRequest, BuildTools
 from ingot.builder.seat import Seat
 from ingot.builder.steps import Given, Script
-from ingot.errors import BuildError, IngotError
+from ingot.errors import BuildError, CorruptStoreError, IngotError
 from ingot.machine.contract import Captured, Machine
 from ingot.records.build import FailureCode, StepRecord, StepState
 from ingot.records.event import Level, Phase
@@ -42,7 +42,7 @@ Work = Callable[["Bake", PlanStep, Machine], Awaitable[None]]
 @dataclass(slots=True)
 class Bake:
     """`stack` are the layers that are done, base first; `scratch` a directory of this build's own; `source_files`
-    maps a fetched URL to its file there. `timings_ms` is by phase, `step_ms` by step."""
+    maps a fetched URL to its file there. `step` and `output` are what runs now. `timings_ms` is by phase, `step_ms` by step."""
 
     request: BuildRequest
     tools: BuildTools
@@ -58,6 +58,7 @@ class Bake:
     source_files: dict[str, Path] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     step: str | None = None
+    output: Output | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
     step_ms: dict[int, int] = field(default_factory=dict)
     manifest: dict[str, object] = field(default_factory=dict)
@@ -91,6 +92,7 @@ class Bake:
         """Runs a command whose output belongs to the log; BuildError for one that fails."""
         machine = await self.machine()
         async with self.report.output(source) as output:
+            self.output = output
             result = await machine.exec(command, output.write)
         await self.judge(result, output, title, command.timeout)
 
@@ -118,10 +120,17 @@ class Bake:
     async def _reuse(self, step: PlanStep, reason: str) -> None:
         if step.makes_layer:
             self.hold(step.key)
-            self.stack.append(await self.tools.layers.ensure_local(step.key))
+            self.stack.append(await self._known(step.key))
         await self.say(format_step_cached(step.index, self._total(step), step.title, reason))
         await self._record(step, StepState.REUSED, now_ms(), 0, reason)
         self.step = None
+
+    async def _known(self, key: str) -> Layer:
+        """Its parts may be in the object store alone: a machine fetches them when it needs them."""
+        layer = await self.tools.layers.look_up(key)
+        if layer is None:
+            raise CorruptStoreError(f"layer {key[:12]} went away while the build ran", hint="build again")
+        return layer
 
     async def _make(self, step: PlanStep, work: Work) -> None:
         begun, started = time.monotonic(), now_ms()
@@ -132,7 +141,7 @@ class Bake:
                 await self._make_layer(step, work, begun)
             else:
                 await work(self, step, await self.machine())
-        except IngotError as error:
+        except (IngotError, asyncio.CancelledError) as error:
             seconds = time.monotonic() - begun
             await self._record(step, StepState.FAILED, started, round(seconds * 1000), step.reason)
             await self.say(format_step_failed(step.index, self._total(step), step.title, seconds, _why(error)))
@@ -210,7 +219,9 @@ class Bake:
         return max(len(self.decided.steps), step.index)
 
 
-def _why(error: IngotError) -> str:
+def _why(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "stopped"
     if isinstance(error, BuildError):
         failure = error.failure
         if failure.exit_code is not None and failure.code is FailureCode.STEP_FAILED:

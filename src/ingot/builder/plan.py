@@ -15,6 +15,7 @@ from ingot.records.build import StepState
 from ingot.records.event import Phase
 from ingot.records.layer import Layer
 from ingot.records.machine import MachineSpec
+from ingot.records.step_line import step_title
 from ingot.records.template import Template
 
 
@@ -135,7 +136,7 @@ def _step(index: int, named: Named, reuse: bool, reason: str) -> PlanStep:
     return PlanStep(
         index=index,
         kind=draft.kind,
-        title=draft.title,
+        title=step_title(draft.title),
         phase=draft.phase,
         source=draft.source,
         key=named.key,

@@ -34,12 +34,7 @@ async def build(request: BuildRequest, tools: BuildTools, report: Reporter) -> G
     scratch = tools.staging / f"build-{uuid.uuid4().hex}"
     scratch.mkdir(parents=True)
     try:
-        async with asyncio.timeout(limit) as clock:
-            return await _bake(request, tools, report, scratch)
-    except TimeoutError:
-        if not clock.expired():
-            raise
-        raise failed(FailureCode.TIMED_OUT, f"the build did not end within {limit:g} s") from None
+        return await _bake(request, tools, report, scratch, limit)
     finally:
         await asyncio.shield(remove_tree(scratch))
 
@@ -56,16 +51,28 @@ def build_deadline(request: BuildRequest) -> float:
     return min(request.limits.build_timeout, request.template.build.timeout or request.limits.build_timeout)
 
 
-async def _bake(request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path) -> Golden:
+async def _bake(request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path, limit: float) -> Golden:
     spec, _ = clamped_spec(wanted_spec(request.template, request.limits), request.limits)
     label = f"build {request.build_id} of {request.template.name}@{request.template.version}"
     with tools.layers.hold() as hold:
         async with Seat(tools, request.account, spec, label) as seat:
             bake = Bake(request, tools, report, seat, spec, scratch, hold)
-            await _run_phases(bake)
+            await _run_in_time(bake, limit)
             await seat.vacate()
     assert bake.golden is not None, "archive ends with a golden"
     return bake.golden
+
+
+async def _run_in_time(bake: Bake, limit: float) -> None:
+    try:
+        async with asyncio.timeout(limit) as clock:
+            await _run_phases(bake)
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        lines = bake.output.last_lines() if bake.output is not None else ()
+        message = f"the build did not end within {limit:g} s"
+        raise failed(FailureCode.TIMED_OUT, message, bake.step or bake.phase.value, None, lines) from None
 
 
 async def _run_phases(bake: Bake) -> None:

@@ -35,7 +35,7 @@ STEP_ENV: Mapping[str, str] = {
 """What every command of a build sees. It is no part of layer keys: it changes with the layer format only."""
 
 # Files are synced once, when the layer is captured: dpkg need not do it for each of them. Logs of the installation
-# would only be scrubbed again.
+# would only be scrubbed again. What apt computes from the lists (half a second) is kept beside the downloads.
 _APT_OPTIONS = (
     "-o=Dpkg::Options::=--force-confdef",
     "-o=Dpkg::Options::=--force-confold",
@@ -48,6 +48,8 @@ _APT_OPTIONS = (
     "-o=APT::Sandbox::User=root",
     "-o=Acquire::Languages=none",
     "-o=Acquire::Retries=3",
+    "-o=Dir::Cache::srcpkgcache=archives/srcpkgcache.bin",
+    "-o=Dir::Cache::pkgcache=",
 )
 
 # $1 says whether to update the lists first; the rest are packages. An installation that fails on lists which were
@@ -66,7 +68,7 @@ elif ! install "$@"; then
   update
   install "$@"
 fi
-rm -f /var/cache/apt/pkgcache.bin /var/cache/apt/srcpkgcache.bin /var/lib/dpkg/*-old /var/cache/debconf/*-old
+rm -f /var/cache/apt/*.bin /var/lib/dpkg/*-old /var/cache/debconf/*-old
 rm -f /var/cache/ldconfig/aux-cache /var/log/alternatives.log
 """.replace("OPTIONS", " ".join(_APT_OPTIONS))
 
@@ -134,4 +136,5 @@ def check_command(deadline: float) -> Command:
 
 def tail_command(logs: Sequence[str], timeout: float) -> Command:
     """Copies service logs as they grow, from their beginning, until it is ended."""
-    return Command(("tail", "-q", "-n", "+1", "-F", "--sleep-interval=0.1", "--", *logs), timeout)
+    follow = 'exec tail -q -n +1 -F --sleep-interval=0.1 -- "$@" 2>/dev/null'  # a log may not be there yet
+    return Command(("/bin/sh", "-c", follow, "tail", *logs), timeout)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from types import TracebackType
 
 from ingot.builder.request import BuildTools
-from ingot.errors import MachineLostError
+from ingot.errors import IngotError, MachineLostError
 from ingot.machine.contract import Machine
 from ingot.records.machine import MachineSpec
 
 _KEEP_DEADLINE = 30.0
+_log = logging.getLogger(__name__)
 
 
 class Seat:
@@ -45,8 +47,8 @@ class Seat:
         """A cancelled build does not wait for its downloads to be kept."""
         self._keep = self._keep and not isinstance(error, asyncio.CancelledError)
         self._leave.set()
-        if self._holder is not None and self._holder.cancelling() == 0:
-            await asyncio.shield(asyncio.gather(self._holder, return_exceptions=True))
+        if self._holder is not None:
+            await self._ended(self._holder)
 
     async def at(self, stack: Sequence[str]) -> Machine:
         """The machine standing on the layers `stack` (keys, base first); another one is ended first."""
@@ -60,7 +62,8 @@ class Seat:
         self._holder = asyncio.create_task(self._hold(tuple(stack), opened), name=f"machine of {self._label}")
         await asyncio.wait((opened, self._holder), return_when=asyncio.FIRST_COMPLETED)
         if not opened.done():
-            self._holder.result()
+            holder, self._holder = self._holder, None
+            holder.result()
             raise MachineLostError("the machine ended while it was opened")
         self._machine, self._stack = opened.result(), tuple(stack)
         self.opened += 1
@@ -80,7 +83,15 @@ class Seat:
         self.leave()
         holder, self._holder = self._holder, None
         if holder is not None:
+            await self._ended(holder)
+
+    async def _ended(self, holder: asyncio.Task[None]) -> None:
+        """What goes wrong while a machine is removed is for the operator, and the next start sweeps what is left:
+        the build it served has its result already."""
+        try:
             await asyncio.shield(holder)
+        except (IngotError, OSError):
+            _log.exception("the %s could not be removed", self._label, extra={"action": "machine"})
 
     async def _hold(self, stack: tuple[str, ...], opened: asyncio.Future[Machine]) -> None:
         downloads = self._tools.downloads

@@ -20,7 +20,7 @@ from ingot.cli.output import Talk, duration
 from ingot.cli.session import ask, find_server
 from ingot.cli.templates import refused, send
 from ingot.cli.watch import ProgressMode, Watch
-from ingot.errors import TemplateError
+from ingot.errors import ConflictError, TemplateError
 from ingot.records.build import BuildFlags, BuildStatus
 from ingot.records.ref import Ref
 
@@ -110,6 +110,8 @@ def _publish(talk: Talk, document: Document, namespace: str | None, url: str | N
         published = ask(url, lambda client: send(client, document, namespace, force=republish))
     except TemplateError as error:
         raise refused(talk, document, error) from error
+    except ConflictError as error:
+        raise ConflictError(error.message, hint="`--republish` replaces it", code=error.code) from error
     for warning in published.warnings:
         talk.say(f"warning: {warning}")
     talk.say(f"published {published.ref}")

@@ -100,8 +100,7 @@ def gc(
         (str(entry.get("what", "")), size(_count(entry, "size_bytes")), str(entry.get("why", ""))) for entry in removed
     ]
     talk.table(("WHAT", "SIZE", "WHY"), rows, "nothing to remove")
-    freed = size(sum(_count(entry, "size_bytes") for entry in removed))
-    talk.say(f"{freed} {'would be' if dry_run else 'were'} freed")
+    talk.say(f"{size(_count(answer, 'freed_bytes'))} {'would be' if dry_run else 'were'} freed")
     talk.json(answer)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,7 +60,7 @@ def validate(
     found = []
     for document in [read_document(file) for file in files]:
         try:
-            _check(document, remote=remote, url=url)
+            warnings = _check(document, remote=remote, url=url)
         except TemplateError as error:
             found.append(
                 {"file": document.name, "ok": False, "errors": [problem_object(one) for one in error.problems]}
@@ -68,6 +69,8 @@ def validate(
                 talk.result(problem_line(document.name, problem))
         else:
             found.append({"file": document.name, "ok": True, "errors": []})
+            for warning in warnings:
+                talk.say(f"{document.name}: warning: {warning}")
             talk.say(f"{document.name}: ok")
     ok = all(entry["ok"] for entry in found)
     talk.json({"ok": ok, "files": found})
@@ -122,13 +125,14 @@ def refused(talk: Talk, document: Document, error: TemplateError) -> typer.Exit:
     return typer.Exit(ExitCode.USAGE)
 
 
-def _check(document: Document, *, remote: bool, url: str | None) -> None:
+def _check(document: Document, *, remote: bool, url: str | None) -> Sequence[str]:
+    """The warnings of a valid document; TemplateError has the problems of another."""
     if remote:
         ask(url, lambda client: client.validate(document.content, document.content_type))
-        return
+        return ()
     from ingot.template import parse_template
 
-    parse_template(document.content, document.content_type, document.name)
+    return parse_template(document.content, document.content_type, document.name).warnings
 
 
 def _envelope(document: Document, namespace: str) -> bytes:

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingot.errors import StaleEpochError
+from ingot.errors import CorruptStoreError, StaleEpochError
 from ingot.events import log_file
 from ingot.events.cursor import Cursor
 from ingot.events.frames import FRAME_END, StoredFrame, TerminalFrame, parse_frame
@@ -164,7 +164,11 @@ class StoredLog:
                 return bytes(block)
         except OSError:
             pass  # not cached, or a file system without RWF_NOWAIT
-        return await asyncio.to_thread(os.pread, self._fd, end - begin, begin)
+        content = await asyncio.to_thread(os.pread, self._fd, end - begin, begin)
+        if len(content) != end - begin:
+            path = self.directory / log_file.FRAMES_FILE
+            raise CorruptStoreError(f"{path} is shorter than it was", hint="restore it from a backup")
+        return content
 
     # --- waking
 

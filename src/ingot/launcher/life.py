@@ -79,7 +79,9 @@ class Life:
         except MachineLostError as error:
             self._note(ComputerStatus.ERROR, str(error))
             self._end.set()
-            raise
+            raise ConflictError(
+                "the computer's machine is gone", hint="start another one", code="machine_lost"
+            ) from error
         finally:
             self._busy -= 1
             self._used = _now()

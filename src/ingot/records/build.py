@@ -66,6 +66,9 @@ class Failure:
     last_lines: tuple[str, ...] = ()
 
 
+CANCELLED_ON_REQUEST = Failure(FailureCode.CANCELLED, "cancelled on request")
+
+
 @dataclass(frozen=True, slots=True)
 class BuildFlags:
     """How a build was asked for. `force` builds although a golden exists, `no_cache` ignores known layers,

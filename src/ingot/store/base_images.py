@@ -11,7 +11,8 @@ import stat
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from ingot.machine.contract import Backend
+from ingot.errors import DeadlineError
+from ingot.machine.contract import Backend, Captured
 from ingot.process import Sink
 from ingot.records.layer import Layer
 from ingot.storage.clock import now_ms
@@ -77,8 +78,8 @@ class BaseImages:
 
     async def _make(self, say: Say, sink: Sink) -> Layer:
         await say("making the base image (once; later builds reuse it)")
-        async with self._layers.stage() as parts, asyncio.timeout(MAKE_DEADLINE):
-            captured = await self._backend.make_base(parts, sink)
+        async with self._layers.stage() as parts:
+            captured = await self._made(parts, sink)
             recipe = self._recipe()
             listing = await asyncio.to_thread(content_digest, parts)
             described = await asyncio.to_thread(self._describe, parts)
@@ -91,6 +92,14 @@ class BaseImages:
         self._archive.start(layer, self._layers.parts(layer.key))
         await say(f"base image {layer.key[:12]} made: {layer.size_bytes / 1e6:.0f} MB in {layer.files} files")
         return layer
+
+    async def _made(self, parts: Path, sink: Sink) -> Captured:
+        try:
+            async with asyncio.timeout(MAKE_DEADLINE):
+                return await self._backend.make_base(parts, sink)
+        except TimeoutError:
+            why = f"the base image was not made within {MAKE_DEADLINE:g} s"
+            raise DeadlineError(why, seconds=MAKE_DEADLINE) from None
 
     def _recipe(self) -> str:
         return hashlib.sha256(self._backend.base_recipe().encode()).hexdigest()

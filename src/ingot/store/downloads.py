@@ -110,9 +110,9 @@ class Downloads:
 def _wanted(mount: DownloadMount) -> Iterator[Entry]:
     """The files worth keeping: apt's are flat, those of pip and npm lie in directories."""
     if mount.name.startswith("apt"):
-        suffix = ".deb" if mount.name == "apt-archives" else ""
+        suffixes = (".deb", ".bin") if mount.name == "apt-archives" else ("",)
         for entry in list_directory(mount.kept, ""):
-            if entry.is_file and entry.path.endswith(suffix) and entry.path != "lock":
+            if entry.is_file and entry.path.endswith(suffixes) and entry.path != "lock":
                 yield entry
         return
     for entry in walk(mount.kept):

@@ -115,6 +115,10 @@ def _warnings(template: Template) -> list[str]:
     warnings = []
     if carried := sorted(template.carried):
         warnings.append(f"kept in the golden, but not acted on by this version yet: {', '.join(carried)}")
+    if template.hardware.gpu != "none":
+        warnings.append(f"the template asks for a GPU ({template.hardware.gpu}); this host gives machines none")
+    if template.wallpaper:
+        warnings.append("kept in the golden, but not acted on by this version yet: wallpaper")
     for app in template.apps:
         for service in app.services:
             if service.needs_secret:

@@ -20,8 +20,7 @@ _OTHER = (
     r"|[\]PX^_][^\x1b\x07\n]*(?:\x07|\x1b\\)?"  # title, link, device string
     r"|[ -/]{1,8}[0-~]"  # character sets
     r"|[0-OQ-WYZ\\`-~]"  # two characters
-    rf"|\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}(?=\n|\Z)|[ -/]{{0,8}}(?=\n|\Z)"  # cut off
-    r"|\[?)"  # broken
+    rf"|\[[0-?]{{0,{_PARAMETERS}}}[ -/]{{0,8}}|[ -/]{{0,8}})"  # broken: what follows plays no part in it
 )
 _ESCAPE = re.compile(rf"\x1b(?:{_COLOUR}|{_OTHER})")
 _UNWANTED = re.compile(rf"\x1b(?!{_COLOUR}){_OTHER}")

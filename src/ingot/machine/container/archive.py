@@ -31,6 +31,7 @@ from ingot.machine.threads import Stopped
 _LEVEL = 1
 _THREADS_ABOVE = 8 * 1024 * 1024
 _CHUNK = 1024 * 1024
+_ZEROS = bytes(32 * 1024)
 _XATTR = "SCHILY.xattr."
 _CAPABILITY = "security.capability"
 _LARGEST_TREE = 64 * 1024**3
@@ -131,7 +132,7 @@ def _header(path: str, name: str, status: os.stat_result) -> tarfile.TarInfo | N
     elif stat.S_ISLNK(mode):
         entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(path)
     elif is_whiteout(status):
-        entry.type = tarfile.CHRTYPE
+        entry.type, entry.mode, entry.mtime = tarfile.CHRTYPE, 0, 0
     elif stat.S_ISFIFO(mode):
         entry.type = tarfile.FIFOTYPE
     else:
@@ -259,6 +260,7 @@ class _Unpacker:
     def _fifo(self, entry: tarfile.TarInfo, place: str, _archive: tarfile.TarFile) -> None:
         os.mkfifo(place, 0o600)
         self._own(entry, place)
+        os.utime(place, (entry.mtime, entry.mtime))
 
     def _own(self, entry: tarfile.TarInfo, place: str) -> None:
         os.chown(place, to_host(entry.uid), to_host(entry.gid), follow_symlinks=False)
@@ -273,8 +275,13 @@ class _Unpacker:
 
 
 def _write(descriptor: int, chunk: bytes) -> None:
-    """Writes a chunk; one of zeros becomes a hole."""
-    if len(chunk) >= 4096 and not any(memoryview(chunk)[:: max(len(chunk) // 64, 1)]) and not chunk.strip(b"\0"):
-        os.lseek(descriptor, len(chunk), os.SEEK_CUR)
+    """Writes a chunk; stretches of zeros become holes."""
+    if _ZEROS not in chunk:
+        os.write(descriptor, chunk)
         return
-    os.write(descriptor, chunk)
+    for begin in range(0, len(chunk), len(_ZEROS)):
+        piece = chunk[begin : begin + len(_ZEROS)]
+        if piece == _ZEROS:
+            os.lseek(descriptor, len(piece), os.SEEK_CUR)
+        else:
+            os.write(descriptor, piece)

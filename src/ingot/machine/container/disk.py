@@ -18,6 +18,7 @@ from ingot.machine.threads import in_thread
 from ingot.process import run
 
 _SMALLEST_MB = 16
+_NEARLY_LEAST, _NEARLY_MOST = 1024 * 1024, 32 * 1024 * 1024
 _OPTIONS = "discard,barrier=0,noauto_da_alloc,noinit_itable"
 
 
@@ -31,8 +32,9 @@ class DiskRoom:
 
     @property
     def full(self) -> bool:
-        """Whether a write is about to fail, or has: below half a percent of the bytes, or no inodes."""
-        return self.free_bytes < max(64 * 1024, self.total_bytes // 200) or self.free_inodes < 8
+        """Whether writes fail, or are about to: a file system stops a little above 0 free bytes."""
+        nearly = min(max(self.total_bytes // 200, _NEARLY_LEAST), _NEARLY_MOST)
+        return self.free_bytes < nearly or self.free_inodes < 8
 
 
 async def make_disk(image: Path, mount_point: Path, size_mb: int) -> None:

@@ -133,12 +133,15 @@ class Carrier:
 
     def __init__(self, process: asyncio.subprocess.Process, ready: int, log: Path) -> None:
         self._process, self._ready, self._log = process, ready, log
-        self._up = False
+        self._up, self._waiting = False, asyncio.Lock()
 
     async def wait_up(self) -> None:
         """Returns when the network carries packets. Raises HostError when it does not come up."""
-        if self._up:
-            return
+        async with self._waiting:
+            if not self._up:
+                await self._wait_up()
+
+    async def _wait_up(self) -> None:
         try:
             async with asyncio.timeout(_READY_TIMEOUT):
                 await wait_readable(self._ready)

@@ -1,0 +1,187 @@
+"""Commands in a container machine: what they get, how they end, and that nothing of them outlives its time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+from pathlib import Path
+
+import pytest
+
+from ingot.errors import MachineError, MachineLostError
+from ingot.machine.container import ContainerBackend
+from ingot.records.machine import Command, GuestFile
+from tests.machine.conftest import Opener, Output, sh
+
+pytestmark = pytest.mark.machine
+
+
+def host_processes(marker: str) -> list[int]:
+    """Host processes whose command line holds `marker`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and marker.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+async def appeared(marker: str) -> int:
+    """The host process whose command line holds `marker`, once there is one."""
+    async with asyncio.timeout(10):
+        while not (pids := host_processes(marker)):
+            await asyncio.sleep(0.01)
+    return pids[0]
+
+
+async def test_root_inside_is_an_ordinary_user_outside(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        async with asyncio.TaskGroup() as tasks:
+            output = Output()
+            tasks.create_task(machine.exec(Command(("sleep", "7731"), 3), output))
+            assert Path(f"/proc/{await appeared('sleep' + chr(0) + '7731')}").stat().st_uid == 100_000
+        _, text = await sh(machine, "id -u; cat /proc/self/uid_map; hostname")
+    assert text.split() == ["0", "0", "100000", "65536", "ingot"]
+
+
+async def test_standard_input_is_empty_unless_bytes_are_given(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        assert (await sh(machine, "read -r line; echo got $? $line"))[1] == "got 1\n"
+        output = Output()
+        await machine.exec(Command(("cat",), 10, stdin=b"given " * 50_000), output)
+    assert output.text == "given " * 50_000
+
+
+async def test_a_command_runs_as_the_user_it_names_with_that_users_groups_and_home(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        _, text = await sh(machine, "id -un; id -gn; echo $HOME; echo x >/dev/stderr; sudo id -u", user="orgo")
+        assert text.split() == ["orgo", "orgo", "/home/orgo", "x", "0"]
+        with pytest.raises(MachineError, match="there is no user 'nobody-knows' in the machine"):
+            await sh(machine, "true", user="nobody-knows")
+
+
+async def test_environment_and_working_directory_reach_the_command_and_no_command_line(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        output = Output()
+        command = Command(("sh", "-c", "pwd; echo $CANARY; sleep 1.5"), 20, env={"CANARY": "canary-51f2"}, cwd="/srv")
+        running = asyncio.create_task(machine.exec(command, output))
+        while "canary" not in output.text:
+            await asyncio.sleep(0.01)
+        assert host_processes("canary-51f2") == []
+        await running
+        assert (await machine.exec(Command(("pwd",), 10, cwd="/not/there"), output)).exit_code == 126
+    assert output.text.startswith("/srv\ncanary-51f2\n")
+    assert "can't cd to /not/there" in output.text
+
+
+async def test_a_program_that_is_not_there_is_status_127_with_the_shells_words(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        output = Output()
+        result = await machine.exec(Command(("no-such-program",), 10), output)
+    assert result.exit_code == 127
+    assert "no-such-program: not found" in output.text
+
+
+async def test_a_timeout_kills_the_whole_tree_and_daemons_that_left_it(open_machine: Opener) -> None:
+    script = "sleep 8801 & setsid sleep 8802 & (setsid sh -c 'sleep 8803 & sleep 8804' &) ; echo begun; sleep 8805"
+    async with open_machine() as machine:
+        result, text = await sh(machine, script, timeout=1.5)
+        assert (result.timed_out, result.exit_code, text) == (True, 137, "begun\n")
+        assert [host_processes(f"sleep\x00880{number}") for number in range(1, 6)] == [[]] * 5
+        assert (await sh(machine, "echo still here"))[1] == "still here\n"
+
+
+async def test_a_command_that_ignores_signals_is_killed_at_its_timeout_too(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        result, _ = await sh(machine, "trap '' TERM INT HUP; while :; do :; done", timeout=1)
+    assert result.timed_out
+
+
+async def test_a_daemon_neither_holds_its_command_up_nor_dies_before_the_checkpoint(
+    open_machine: Opener, tmp_path: Path
+) -> None:
+    async with open_machine() as machine:
+        result, text = await sh(machine, "sleep 8901 & echo started", timeout=20)
+        assert (result.exit_code, result.timed_out, text) == (0, False, "started\n")
+        await appeared("sleep\x008901")
+        await machine.checkpoint(tmp_path)
+        assert host_processes("sleep\x008901") == []
+        await sh(machine, "sleep 8902 &")
+        await appeared("sleep\x008902")
+    assert host_processes("sleep\x008902") == []
+
+
+async def test_output_is_complete_in_order_and_waits_for_a_slow_taker(open_machine: Opener) -> None:
+    seen = bytearray()
+
+    async def slow(chunk: bytes) -> None:
+        seen.extend(chunk)
+        await asyncio.sleep(0)
+
+    async with open_machine() as machine:
+        await machine.exec(Command(("seq", "1", "400000"), 60), slow)
+    assert seen.decode() == "".join(f"{number}\n" for number in range(1, 400_001))
+
+
+async def test_a_taker_that_fails_ends_the_command_and_is_what_is_raised(open_machine: Opener) -> None:
+    async def failing(chunk: bytes) -> None:
+        raise ValueError("log is full")
+
+    async with open_machine() as machine:
+        with pytest.raises(ValueError, match="log is full"):
+            await machine.exec(Command(("sh", "-c", "echo one; sleep 9001"), 60), failing)
+        assert host_processes("sleep\x009001") == []
+
+
+async def test_two_commands_may_run_beside_each_other(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        waiting = asyncio.create_task(sh(machine, "until [ -e /srv/go ]; do sleep 0.02; done; echo went"))
+        await sh(machine, "touch /srv/go")
+        assert (await waiting)[1] == "went\n"
+
+
+async def test_orphans_are_reaped_by_the_first_process(open_machine: Opener) -> None:
+    script = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; sleep 0.3; ps -eo stat,comm | grep -c '^Z'"
+    async with open_machine() as machine:
+        assert (await sh(machine, script))[1] == "0\n"
+
+
+async def test_killing_everything_inside_does_not_end_the_machine(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        await sh(machine, "kill -9 -1")
+        await sh(machine, "kill -TERM 1; kill -9 1")
+        assert (await sh(machine, "echo alive"))[1] == "alive\n"
+
+
+async def test_a_machine_whose_first_process_was_killed_is_told_as_lost(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        await sh(machine, "sleep 9101 &")
+        pid = await appeared("sleep\x009101")  # an orphan by now: its parent is the first process
+        first = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        watched = os.pidfd_open(first)
+        os.kill(first, signal.SIGKILL)
+        await asyncio.to_thread(select.select, [watched], [], [], 10)
+        os.close(watched)
+        with pytest.raises(MachineLostError, match="the machine has ended"):
+            await sh(machine, "true")
+
+
+async def test_cancelling_while_a_machine_opens_leaves_nothing(
+    backend: ContainerBackend, open_machine: Opener, run_dir: Path, base_layer: Path
+) -> None:
+    for delay in (0.0, 0.02, 0.05, 0.1):
+
+        async def opened() -> None:
+            async with open_machine() as machine:
+                await machine.put([GuestFile("/srv/x", b"")])
+                await asyncio.sleep(30)
+
+        task = asyncio.create_task(opened())
+        await asyncio.sleep(delay)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert list(run_dir.iterdir()) == []
