@@ -152,3 +152,16 @@ def test_the_rules_reject_the_host_and_every_private_range_and_leave_public_serv
     for network in ("10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16", "203.0.113.9/32", "fc00::/7", "2001:db8::1/128"):
         assert network in rules
     assert "203.0.113.0/24" not in rules
+
+
+async def test_no_descriptor_of_the_host_is_left_open_inside(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        _, text = await sh(machine, "ls -l /proc/self/fd | cut -d'>' -f2; echo --; ls -l /proc/1/fd | cut -d'>' -f2")
+        own, first = text.split("--\n")
+        assert [line.split(":")[0].strip() for line in own.splitlines()[1:]][:3] == ["/dev/null", "pipe", "pipe"]
+        assert len(own.splitlines()) == 5  # "total 0", the three, and the directory being listed
+        assert [line.split(":")[0].strip() for line in first.splitlines()[1:]] == ["/dev/null"] * 3 + ["pipe"]
+        result, _ = await sh(machine, "timeout 1 cat /proc/1/fd/3")
+        assert result.exit_code == 1, "the pipe that ends the machine must not be readable inside"
+        _, options = await sh(machine, "grep ' / overlay' /proc/mounts")
+        assert ".cache" not in options

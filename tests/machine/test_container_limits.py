@@ -71,3 +71,22 @@ def test_limits_that_the_host_cannot_enforce_are_told_in_words() -> None:
         "this host cannot enforce the limit of 99 processes: it offers no pids control group",
         "this host cannot enforce the limit of 2 CPUs: it offers no cpu control group",
     )
+
+
+@pytest.mark.parametrize(
+    "fill", ["dd if=/dev/zero of=/srv/f bs=1M", "mkdir /srv/n; cd /srv/n; seq 100000 | xargs touch"]
+)
+async def test_a_machine_that_filled_its_disk_can_still_be_checkpointed(
+    open_machine: Opener, tmp_path: Path, fill: str
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    async with open_machine(spec=replace(SMALL, disk_mb=32)) as machine:
+        assert (await sh(machine, f"{fill} 2>/dev/null; true"))[0].disk_full
+        captured = await machine.checkpoint(first)
+        assert captured.files > 0
+        assert (await sh(machine, "ls /srv"))[1] != ""
+        assert (await machine.checkpoint(second)).files == 0
+    async with open_machine(first, second) as machine:
+        assert (await sh(machine, "rm -r /srv/* && ls /srv"))[1] == ""

@@ -6,9 +6,9 @@ State only: what is to be done is in the plan, the order is in `run`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,7 +42,8 @@ Work = Callable[["Bake", PlanStep, Machine], Awaitable[None]]
 @dataclass(slots=True)
 class Bake:
     """`stack` are the layers that are done, base first; `scratch` a directory of this build's own; `source_files`
-    maps a fetched URL to its file there. `step` and `output` are what runs now. `timings_ms` is by phase, `step_ms` by step."""
+    maps a fetched URL to its file there; `step` and `output` are what runs now. `timings_ms` is by phase, `step_ms`
+    by step."""
 
     request: BuildRequest
     tools: BuildTools
@@ -141,15 +142,21 @@ class Bake:
                 await self._make_layer(step, work, begun)
             else:
                 await work(self, step, await self.machine())
-        except (IngotError, asyncio.CancelledError) as error:
-            seconds = time.monotonic() - begun
-            await self._record(step, StepState.FAILED, started, round(seconds * 1000), step.reason)
-            await self.say(format_step_failed(step.index, self._total(step), step.title, seconds, _why(error)))
+        except IngotError as error:
+            await self._tell_failed(step, started, time.monotonic() - begun, _why(error))
+            raise
+        except asyncio.CancelledError:
+            with contextlib.suppress(IngotError):  # the cancellation comes first
+                await self._tell_failed(step, started, time.monotonic() - begun, "stopped")
             raise
         seconds = time.monotonic() - begun
         self.step_ms[step.index] = round(seconds * 1000)
         await self._record(step, StepState.DONE, started, round(seconds * 1000), step.reason)
         await self.say(format_step_done(step.index, self._total(step), step.title, seconds))
+
+    async def _tell_failed(self, step: PlanStep, started: int, seconds: float, why: str) -> None:
+        await self._record(step, StepState.FAILED, started, round(seconds * 1000), step.reason)
+        await self.say(format_step_failed(step.index, self._total(step), step.title, seconds, why))
 
     async def _make_layer(self, step: PlanStep, work: Work, begun: float) -> None:
         machine = await self.machine()
@@ -195,7 +202,7 @@ class Bake:
             )
             raise failed(FailureCode.STEP_FAILED, message, step.title)
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _made_alone(self, step: PlanStep) -> AsyncIterator[None]:
         """No two builds make the same layer at the same time; the second one waits and reuses."""
 
@@ -219,9 +226,7 @@ class Bake:
         return max(len(self.decided.steps), step.index)
 
 
-def _why(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
-        return "stopped"
+def _why(error: IngotError) -> str:
     if isinstance(error, BuildError):
         failure = error.failure
         if failure.exit_code is not None and failure.code is FailureCode.STEP_FAILED:

@@ -28,6 +28,11 @@ _PACKAGES = (
     "supervisor",
 )
 _TIMEOUT = 1200.0
+
+# A PID namespace of its own that ends with the process that waits for it, which ends with this server: or a
+# killed server's mmdebstrap would go on writing where the next one begins.
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
+
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _HOST_CERTIFICATES = "usr/local/share/ca-certificates"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
@@ -81,7 +86,7 @@ def recipe(ca_bundle: Path | None, mirror: str) -> str:
 async def make_tree(tree: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> None:
     """Makes the tree in the new directory `tree`; `sink` gets progress as it comes. Raises HostError with
     the end of what mmdebstrap said when it fails."""
-    argv = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--verbose"]
+    argv = [*_DIES_WITH_US, "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--verbose"]
     argv += [f"--include={','.join(_PACKAGES)}", '--aptopt=APT::Install-Recommends "false"', _SUITE, str(tree)]
     try:
         await run([*argv, *([mirror] if mirror else [])], timeout=_TIMEOUT, sink=sink)

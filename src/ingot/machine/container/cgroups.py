@@ -105,7 +105,7 @@ class ControlGroup:
     def resources(self, spec: MachineSpec) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The limits for config.json, and a warning for each that this host cannot enforce."""
         wanted: dict[str, dict[str, Any]] = {
-            "memory": {"limit": spec.memory_mb * 1024 * 1024},
+            "memory": self._memory(spec.memory_mb * 1024 * 1024),
             "pids": {"limit": spec.processes},
             "cpu": {"quota": int(spec.cpu * _PERIOD), "period": _PERIOD},
         }
@@ -122,6 +122,12 @@ class ControlGroup:
             if name not in limited
         )
         return held, lost
+
+    def _memory(self, limit: int) -> dict[str, int]:
+        """Swap counts too, where the host can count it."""
+        parent = self.hierarchies.places.get("memory")
+        counted = parent is not None and (parent / PARENT / "memory.memsw.limit_in_bytes").exists()
+        return {"limit": limit, "swap": limit} if counted else {"limit": limit}
 
     def oom_kills(self) -> int:
         """How many processes the memory limit has killed since the group was made; 0 where nobody counts."""

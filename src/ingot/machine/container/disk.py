@@ -7,7 +7,9 @@ machine: checkpoints copy from it, and the image is thrown away unsynced.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ from ingot.machine.threads import in_thread
 from ingot.process import run
 
 _SMALLEST_MB = 16
+_RESERVE, _RESERVE_BYTES, _RESERVE_FILES = "reserve", 512 * 1024, 16
 _NEARLY_LEAST, _NEARLY_MOST = 1024 * 1024, 32 * 1024 * 1024
 _OPTIONS = "discard,barrier=0,noauto_da_alloc,noinit_itable"
 
@@ -67,6 +70,22 @@ def _mount(image: Path, mount_point: Path) -> None:
     finally:
         os.close(descriptor)
     mount_point.chmod(0o711)
+
+
+def hold_reserve(mount_point: Path) -> None:
+    """Keeps a little of the disk back, so that a machine that filled it can still be checkpointed. Keeps
+    nothing when there is nothing left."""
+    reserve = mount_point / _RESERVE
+    with contextlib.suppress(OSError):
+        reserve.mkdir()
+        for number in range(_RESERVE_FILES):
+            (reserve / str(number)).touch()
+        with (reserve / "0").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+
+
+def release_reserve(mount_point: Path) -> None:
+    shutil.rmtree(mount_point / _RESERVE, ignore_errors=True)
 
 
 def room(mount_point: Path) -> DiskRoom:

@@ -20,6 +20,7 @@ from ingot.machine.container.cgroups import kill_child, remove_child
 from ingot.machine.container.descriptors import OutputPipe, hand_over, open_content
 from ingot.machine.container.ids import Home
 from ingot.machine.container.runtime import runc_argv
+from ingot.machine.threads import uninterrupted
 from ingot.process import Sink, started
 
 _KILLED_GRACE = 2.0
@@ -68,7 +69,7 @@ async def execute(execution: Execution, sink: Sink) -> Outcome:
         pipe.close()
         if execution.group is not None:
             if not finished:
-                await asyncio.shield(kill_child(execution.group.directory))
+                await uninterrupted(kill_child(execution.group.directory))
             remove_child(execution.group.directory)
 
 

@@ -32,6 +32,7 @@ async def find(run_dir: Path, hierarchies: Hierarchies) -> Sequence[Finding]:
         _overlay(),
         _device("/dev/net/tun", "tun"),
         _device("/dev/loop-control", "loop"),
+        _user_namespaces(),
         _run_dir(run_dir),
         *_limits(hierarchies),
     ]
@@ -65,6 +66,12 @@ def _overlay() -> Finding:
 def _device(path: str, module: str) -> Finding:
     ok = Path(path).exists()
     return Finding(path, ok, "there" if ok else "missing", None if ok else f"modprobe {module}")
+
+
+def _user_namespaces() -> Finding:
+    most = int(Path("/proc/sys/user/max_user_namespaces").read_text())
+    remedy = None if most else "sysctl -w user.max_user_namespaces=10000"
+    return Finding("user namespaces", most > 0, f"up to {most}", remedy)
 
 
 def _run_dir(run_dir: Path) -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
 _DISK_LOOK = 0.2
-_TOP_INODES = 8
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class ContainerMachine(Machine):
         home = self._parts.home
         await disk.make_disk(home.image, home.disk, self._parts.spec.disk_mb)
         await in_thread(self._mount_root)
+        await in_thread(lambda: disk.hold_reserve(home.disk))
 
     async def connect(self, namespaces: Mapping[str, Path], carrier: Carrier) -> None:
         """Gives the machine its namespaces and starts the container in them."""
@@ -113,10 +115,8 @@ class ContainerMachine(Machine):
         await in_thread(lambda: self._put(files))
 
     async def checkpoint(self, into: Path) -> Captured:
-        home, top = self._parts.home, self._top
+        top = self._top
         assert top is not None
-        if disk.room(home.disk).free_inodes < _TOP_INODES:
-            raise MachineDiskError("the machine's disk has no inodes left", hint="give the machine a larger disk")
         async with self._starting:
             await uninterrupted(self._container.end())
             await in_thread(lambda: self._remount_root(top))
@@ -162,10 +162,18 @@ class ContainerMachine(Machine):
     def _remount_root(self, captured: overlay.WritableTop) -> None:
         """What was written so far becomes the topmost layer, and stays on the machine's disk: the limit
         counts everything the machine writes, not only its last step."""
-        mounts.unmount(self._parts.home.root)
+        home = self._parts.home
+        mounts.unmount(home.root)
         shutil.rmtree(captured.work, ignore_errors=True)
+        disk.release_reserve(home.disk)
         self._trees.append(captured.upper)
-        self._mount_root()
+        try:
+            self._mount_root()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise MachineDiskError("the machine's disk is full", hint="give the machine a larger disk") from error
+        disk.hold_reserve(home.disk)
 
     def _command_group(self) -> CommandGroup | None:
         made = self._parts.group.make_child(f"c{self._commands}")

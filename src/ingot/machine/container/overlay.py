@@ -48,6 +48,8 @@ def mount_stack(stack: Sequence[Path], top: WritableTop, target: Path) -> None:
     try:
         syscalls.mount_overlay(lower, top.upper, top.work, target, _FLAGS)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise HostError(f"the layers cannot be mounted: {error}", hint="run `ingot doctor`") from error
         _mount_classic(lower, top, target)

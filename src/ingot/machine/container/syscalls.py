@@ -6,12 +6,13 @@ with the path. Nothing here decides anything, and nothing here starts a process.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOATIME, MS_BIND = 1, 2, 4, 1024, 4096
@@ -48,18 +49,23 @@ def unmount(target: Path, *, detach: bool = False) -> None:
 
 def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path, flags: Mapping[str, str]) -> None:
     """Mounts an overlay of up to 500 lower directories, the topmost first. `volatile`: syncing inside costs
-    nothing, and only an ordered end of the machine keeps what was written."""
-    context = _syscall(_NR_FSOPEN, b"overlay", 1, path=target)
-    try:
-        for directory in lower:
-            _configure(context, "lowerdir+", str(directory))
-        for name, value in {"upperdir": str(upper), "workdir": str(work), **flags}.items():
-            _configure(context, name, value)
-        _configure_flag(context, "volatile")
-        _syscall(_NR_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0, path=target)
-        made = _syscall(_NR_FSMOUNT, context, 1, _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOATIME, path=target)
-    finally:
-        os.close(context)
+    nothing, and only an ordered end of the machine keeps what was written.
+
+    Directories are named by descriptors: the options show inside the machine, where paths of the host say
+    too much.
+    """
+    with _named(*lower, upper, work) as names:
+        context = _syscall(_NR_FSOPEN, b"overlay", 1, path=target)
+        try:
+            for name in names[:-2]:
+                _configure(context, "lowerdir+", name)
+            for option, value in {"upperdir": names[-2], "workdir": names[-1], **flags}.items():
+                _configure(context, option, value)
+            _syscall(_NR_FSCONFIG, context, _FSCONFIG_SET_FLAG, b"volatile", None, 0, path=target)
+            _syscall(_NR_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0, path=target)
+            made = _syscall(_NR_FSMOUNT, context, 1, _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOATIME, path=target)
+        finally:
+            os.close(context)
     try:
         _move(made, target)
     finally:
@@ -69,14 +75,21 @@ def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path, 
 def mount_overlay_classic(
     lower: Sequence[Path], upper: Path, work: Path, target: Path, flags: Mapping[str, str]
 ) -> None:
-    """The same through mount(2), for kernels below 6.5: its option string is one page, so every directory
-    is named by a descriptor, which makes it short (room for about 190)."""
-    opened = [os.open(directory, os.O_PATH | os.O_DIRECTORY) for directory in (*lower, upper, work)]
-    try:
-        named = [f"/proc/self/fd/{descriptor}" for descriptor in opened]
-        options = [f"lowerdir={':'.join(named[:-2])}", f"upperdir={named[-2]}", f"workdir={named[-1]}", "volatile"]
-        options += [f"{name}={value}" for name, value in flags.items()]
+    """The same through mount(2), for kernels below 6.5: its option string is one page, room for about 190."""
+    with _named(*lower, upper, work) as names:
+        options = [f"lowerdir={':'.join(names[:-2])}", f"upperdir={names[-2]}", f"workdir={names[-1]}", "volatile"]
+        options += [f"{option}={value}" for option, value in flags.items()]
         mount("overlay", target, "overlay", MS_NODEV | MS_NOATIME, ",".join(options))
+
+
+@contextlib.contextmanager
+def _named(*directories: Path) -> Iterator[list[str]]:
+    """Short names for directories, valid inside the context."""
+    opened: list[int] = []
+    try:
+        for directory in directories:
+            opened.append(os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        yield [f"/proc/self/fd/{descriptor}" for descriptor in opened]
     finally:
         for descriptor in opened:
             os.close(descriptor)
@@ -159,10 +172,6 @@ def discard_file_system(mount_point: Path, image: Path) -> bool:
 
 def _configure(context: int, name: str, value: str) -> None:
     _syscall(_NR_FSCONFIG, context, _FSCONFIG_SET_STRING, name.encode(), os.fsencode(value), 0, path=value)
-
-
-def _configure_flag(context: int, name: str) -> None:
-    _syscall(_NR_FSCONFIG, context, _FSCONFIG_SET_FLAG, name.encode(), None, 0, path=name)
 
 
 def _move(tree: int, target: Path) -> None:
