@@ -34,12 +34,13 @@ async def ignore(_: bytes) -> None:
 async def one_round(
     backend: ContainerBackend, base: Path, scratch: Path, run_dir: Path, took: dict[str, list[float]]
 ) -> None:
+    begun = time.perf_counter()
+
     def lap(name: str) -> None:
         nonlocal begun
         took[name].append(1000 * (time.perf_counter() - begun))
         begun = time.perf_counter()
 
-    begun = time.perf_counter()
     async with backend.open(SPEC, [base]) as machine:
         lap("open")
         await machine.exec(Command(("true",), 10), ignore)

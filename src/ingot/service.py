@@ -31,7 +31,7 @@ from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
 from ingot.control import Control
-from ingot.credentials import write_key
+from ingot.credentials import local_url, write_key
 from ingot.dispatch import Dispatch
 from ingot.errors import HostError, IngotError
 from ingot.events.log import EventLogs
@@ -75,7 +75,8 @@ def serve(settings: Settings, origin: Mapping[str, str]) -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in ("alembic", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, origin))
@@ -233,6 +234,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
             )
             server = DrainingServer(config, services.stream)
             _handle_signals(server)
+            await parts.worker.settle()
             _tell_start(settings, sock, parts.first_key)
             ready = True
             await _run_both(server, sock, parts.worker)
@@ -276,8 +278,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) -> None:
     """Says on stderr where the server is, and the first key, this once."""
     port = sock.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
+    url = local_url(f"{settings.listen.rpartition(':')[0]}:{port}")
     lines = [f"ingot serves {url}, data in {settings.data_dir}"]
     if first_key is not None:
         write_key(settings.credentials_file, url, first_key, default=True)

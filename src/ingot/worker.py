@@ -77,7 +77,16 @@ class Worker:
         self._cancelled: set[str] = set()
         self._places: dict[str, int] = {}
 
+    async def settle(self) -> None:
+        """Where a log has its end and the status has not, the server died in between: the status follows the log.
+        To be called before anything is served, so that nobody sees the two differ."""
+        for build in await self._queue.unfinished():
+            stored = await self._logs.log(build.id)
+            if stored is not None and stored.terminal is not None:
+                await self._follow_log(await self._queue.reclaim(build.id), stored.terminal)
+
     async def run(self) -> None:
+        """Goes on with what the last server left, then claims and runs builds until it is cancelled."""
         async with asyncio.TaskGroup() as builds:
             for build in await self._queue.unfinished():
                 await self._continue(builds, build)
@@ -154,9 +163,6 @@ class Worker:
     async def _attempt(self, build: Build) -> None:
         writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
         try:
-            if writer.terminal is not None:
-                await self._follow_log(build, writer.terminal)
-                return
             secrets = await self._workshop.reveal(build.account)
             reporter = self._reporter(build, writer, tuple(secrets.values()))
             await self._tell_begin(build, writer, reporter)
@@ -218,7 +224,6 @@ class Worker:
         await self._end_joiners(build)
 
     async def _follow_log(self, build: Build, terminal: TerminalFrame) -> None:
-        """The log has the end already and the status has not: the server died in between."""
         if terminal.result is Result.READY:
             outcome = Outcome(golden_key=build.golden_key, manifest=build.manifest)
         else:
@@ -268,9 +273,6 @@ class Worker:
             log.info("%s needs no ending: %s", build.ref, error, extra={"action": "end-unstarted"})
 
     async def _write_end(self, held: Build, writer: LogWriter, outcome: Outcome) -> None:
-        if writer.terminal is not None:
-            await self._follow_log(held, writer.terminal)
-            return
         reporter = self._reporter(held, writer, ())
         if writer.next_seq == 0:
             await reporter.say(accepted_line(held))

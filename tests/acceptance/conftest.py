@@ -53,7 +53,7 @@ def toolchain_seed(toolchain_home: Path) -> Path:
 @pytest.fixture(scope="session")
 def server(seed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server of most tests: four builds at once, no limit that a test could meet."""
-    with _running(seed, tmp_path_factory.mktemp("server"), builds="4", account_builds="4") as made:
+    with running(seed, tmp_path_factory.mktemp("server"), builds="4", account_builds="4") as made:
         yield made
 
 
@@ -72,10 +72,12 @@ def new_server(seed: Path, tmp_path: Path) -> Iterator[NewServer]:
     yield start
     for one in made:
         one.close()
-        assert one.host.remains() == []
+    for one in made:
+        one.host.assert_clean()
+        shutil.rmtree(one.data)
 
 
-class _running:  # noqa: N801  reads as what it does
+class running:  # noqa: N801  reads as what it does
     """A server with a copy of the seed, for as long as the context lasts; nothing of it is left behind it."""
 
     def __init__(self, seed: Path, home: Path, **settings: str) -> None:
@@ -88,6 +90,7 @@ class _running:  # noqa: N801  reads as what it does
     def __exit__(self, *_: object) -> None:
         self._server.close()
         self._server.host.assert_clean()
+        shutil.rmtree(self._server.data)
 
 
 @pytest.fixture(autouse=True)

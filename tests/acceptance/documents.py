@@ -9,7 +9,9 @@ from typing import Any
 _numbers = itertools.count(1)
 
 
-def template(*run: str, name: str = "", version: str = "1.0.0", secrets: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+def template(
+    *run: str, name: str = "", version: str = "1.0.0", secrets: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
     """A document whose `build.run` steps are given; `build` in `more` adds to its build section."""
     build = {"run": list(run), **more.pop("build", {})}
     document: dict[str, Any] = {

@@ -6,6 +6,7 @@ tests its shape.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def check_frames(frames: list[Frame]) -> None:
     """Each frame's shape, and what holds between them."""
     for frame in frames:
         _check_frame(frame)
-    for one, next_one in zip(frames, frames[1:], strict=False):
+    for one, next_one in itertools.pairwise(frames):
         assert (next_one.attempt, next_one.seq) == (one.attempt, one.seq + 1), f"{one.id} is followed by {next_one.id}"
         assert next_one.data["ts"] >= one.data["ts"], f"time goes back at {next_one.id}"
         assert PHASES.index(next_one.phase) >= PHASES.index(one.phase), f"the phase goes back at {next_one.id}"

@@ -62,9 +62,8 @@ class HostWatch:
         found = [f"directory {_RUN / name}" for name in gone if (_RUN / name).exists()]
         found += [f"mount {line}" for line in _lines("/proc/self/mountinfo") if _names(line, gone)]
         found += [f"process {pid}: {what}" for pid, what in _processes() if _names(what, gone)]
-        for group in Path("/sys/fs/cgroup").glob("**/ingot/*"):
-            if group.name in gone:
-                found.append(f"control group {group}")
+        parents = [Path("/sys/fs/cgroup/ingot"), *Path("/sys/fs/cgroup").glob("*/ingot")]
+        found += [f"control group {parent / name}" for parent in parents for name in gone if (parent / name).exists()]
         for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
             with contextlib.suppress(OSError):
                 image = backing.read_text().strip()
@@ -105,8 +104,12 @@ def _command_lines() -> Iterator[tuple[int, bytes]]:
 
 
 def _processes() -> Iterator[tuple[int, str]]:
-    """Every process with its command line and its control groups: a machine's id is in one or the other."""
+    """Every process with its command line and its control groups: a machine's id is in one or the other. What ended
+    and waits for the host's own first process to take note is none any more."""
     for pid, line in _command_lines():
         with contextlib.suppress(OSError):
+            state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            if (state, parent) == ("Z", "1"):
+                continue
             groups = Path(f"/proc/{pid}/cgroup").read_text()
             yield pid, f"{line.replace(bytes(1), b' ').decode(errors='replace')} [{groups}]"

@@ -89,6 +89,10 @@ class Server:
         self.process = None
         return status
 
+    def end_quietly(self) -> None:
+        """Ends it in order, with status 0."""
+        assert self.end(signal.SIGTERM) == 0, self.log[-2000:]
+
     def kill(self) -> None:
         self.end(signal.SIGKILL)
 
@@ -169,9 +173,14 @@ class Server:
 
     @contextlib.contextmanager
     def computer(self, ref: str) -> Iterator[str]:
-        """A test run of a ready template; its id."""
+        """A test run of a ready template, once it runs; its id."""
         made = self.ask("POST", "/templates/run", 200, json={"ref": ref})
+        deadline = time.monotonic() + _START_DEADLINE
         try:
+            while (status := self.ask("GET", f"/computers/{made['id']}", 200)["status"]) in ("creating", "starting"):
+                assert time.monotonic() < deadline, f"the computer is still {status}"
+                time.sleep(0.05)
+            assert status == "running"
             yield made["id"]
         finally:
             self.ask("DELETE", "/templates/run", 200, params={"id": made["desktop_id"]})

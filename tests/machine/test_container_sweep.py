@@ -99,3 +99,8 @@ async def test_a_disk_image_without_a_machine_is_removed(backend: ContainerBacke
     image.touch()
     assert await backend.sweep() == [f"the disk image {image}"]
     assert not image.exists()
+
+
+async def test_what_an_interrupted_removal_left_is_removed(backend: ContainerBackend, run_dir: Path) -> None:
+    (run_dir / "0123456789ab" / "root").mkdir(parents=True)
+    assert await backend.sweep() == [f"the directory {run_dir / '0123456789ab'}"]

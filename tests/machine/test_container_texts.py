@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ingot.errors import MachineError
+from ingot.errors import MachineError, SettingsError
 from ingot.machine.base_image import recipe
+from ingot.machine.container import ContainerBackend, ContainerSettings
 from ingot.machine.container.accounts import Accounts
 from ingot.machine.container.bundle import CAPABILITIES, GuestUser, config_json, process_json
 from ingot.machine.container.ids import to_guest, to_host
@@ -97,3 +98,8 @@ def test_the_recipe_changes_with_the_certificates_and_the_mirror(tmp_path: Path)
     first = recipe(bundle, "")
     bundle.write_text("two")
     assert len({first, recipe(bundle, ""), recipe(None, ""), recipe(None, "http://mirror.invalid")}) == 4
+
+
+def test_a_network_that_is_none_is_refused_with_an_example(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"allow_networks: 'lan' is not a network; write it as CIDR, such as"):
+        ContainerBackend(tmp_path, ContainerSettings(allow_networks=("lan",)))

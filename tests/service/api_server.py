@@ -85,7 +85,11 @@ class ScriptedBuilds:
 
     async def collect_garbage(self, dry_run: bool) -> Mapping[str, Any]:
         self.collected.append(dry_run)
-        return {"removed": [{"what": "layer abc", "why": "nothing needs it"}], "kept": [], "freed_bytes": 10}
+        return {
+            "removed": [{"what": "layer abc", "why": "nothing needs it", "size_bytes": 10}],
+            "kept": [],
+            "freed_bytes": 10,
+        }
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
         return [{"name": "runc", "ok": False, "detail": "not found", "remedy": "apt-get install runc", "needed": True}]

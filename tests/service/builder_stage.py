@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -87,7 +89,7 @@ class Stage:
         self,
         *,
         flags: BuildFlags | None = None,
-        secrets: Mapping[str, str] | None = None,
+        vault: Mapping[str, str] | None = None,
         account: str = "acme",
         build_id: str = "build-1",
         limits: Limits | None = None,
@@ -96,12 +98,12 @@ class Stage:
         """Builds `document` (its sections); the log of it is `self.log`, and the next build's previous one."""
         self.log = BuildLog()
         request = BuildRequest(
-            template=load_canonical(parse_template(yaml(document)).canonical),
+            template=load_canonical(parse_template(document_bytes(document)).canonical),
             account=account,
             build_id=build_id,
             flags=flags or BuildFlags(),
-            secrets=secrets or {},
-            fingerprints={name: f"print of {value}" for name, value in (secrets or {}).items()},
+            secrets=vault or {},
+            fingerprints={name: hashlib.sha256(value.encode()).hexdigest() for name, value in (vault or {}).items()},
             limits=limits or Limits(cpu=16, memory_mb=65536, disk_mb=65536),
             previous=self.previous,
         )
@@ -118,9 +120,7 @@ class Stage:
         raise AssertionError("the build was expected to fail")
 
 
-def yaml(document: Mapping[str, Any]) -> bytes:
-    import json
-
+def document_bytes(document: Mapping[str, Any]) -> bytes:
     head = {"api_version": "orgo.ai/v1", "template": {"name": "demo", "version": "1.0.0"}}
     return json.dumps({**head, **document}).encode()
 

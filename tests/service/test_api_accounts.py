@@ -150,7 +150,7 @@ async def test_while_a_forced_build_runs_the_older_golden_is_launched(server: Se
 async def test_garbage_collection_host_and_settings(server: Server) -> None:
     looked = await server.http.post("/api/admin/gc?dry_run=true")
     assert looked.json()["dry_run"] is True
-    assert looked.json()["removed"] == [{"what": "layer abc", "why": "nothing needs it"}]
+    assert looked.json()["removed"] == [{"what": "layer abc", "why": "nothing needs it", "size_bytes": 10}]
     await server.http.post("/api/admin/gc")
     assert server.builds.collected == [True, False]
     findings = (await server.http.get("/api/admin/host")).json()["findings"]

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.service.builder_stage import Stage, stage
 
 from ingot.builder.request import Limits
 from ingot.errors import BuildError, MachineLostError
 from ingot.machine.scripted import Scripted
 from ingot.records.build import BuildFlags, FailureCode, StepState
 from ingot.records.event import Phase
-from tests.service.builder_stage import Stage, stage
 
 
 @pytest.fixture
@@ -142,6 +142,7 @@ async def test_a_cancelled_build_leaves_no_machine_and_keeps_its_finished_layers
     assert host.log.said()[-1].startswith("step 2/2 run hang: failed after")
     host.backend.script["hang"] = Scripted()
     await host.bake(build={"run": ["good", "hang"]})
+    assert "step 2/2 run hang: run (it did not finish last time)" in host.log.said()
     assert host.log.states() == [StepState.REUSED, StepState.DONE]
 
 
@@ -156,30 +157,18 @@ async def test_ignoring_known_layers_builds_anew_and_disturbs_nobody(host: Stage
 
 
 async def test_two_builds_share_what_both_need_and_make_it_once(host: Stage) -> None:
-    gate = asyncio.Event()
+    gate, other = asyncio.Event(), Stage(host.directory, host.backend, host.tools)
     host.backend.script["python3-pip"] = Scripted(until=gate)
     one = asyncio.create_task(host.bake(build={"pip": ["httpx"]}))
-    async with stage_sharing(host) as other:
-        two = asyncio.create_task(other.bake(build={"pip": ["requests"]}))
-        while not any("waiting for it" in line for line in [*other.log.said(), *host.log.said()]):
-            await asyncio.sleep(0)
-        gate.set()
-        await asyncio.gather(one, two)
-        made = [command for command in host.backend.commands if "python3-pip" in command.argv]
-        assert len(made) == 1
-        reasons = [line for log in (host.log, other.log) for line in log.said() if "toolchain pip: cached" in line]
-        assert reasons == ["step 1/2 toolchain pip: cached (another build made it meanwhile)"]
-        assert host.backend.bases_made == 1
-
-
-def stage_sharing(host: Stage) -> AsyncIterator[Stage]:
-    from contextlib import asynccontextmanager
-
-    @asynccontextmanager
-    async def share() -> AsyncIterator[Stage]:
-        yield Stage(host.directory, host.backend, host.tools)
-
-    return share()  # type: ignore[return-value]
+    two = asyncio.create_task(other.bake(build={"pip": ["requests"]}))
+    while not any("another build is making toolchain pip" in line for line in [*other.log.said(), *host.log.said()]):
+        await asyncio.sleep(0.001)
+    gate.set()
+    await asyncio.gather(one, two)
+    assert len([command for command in host.backend.commands if "python3-pip" in command.argv]) == 1
+    reasons = [line for log in (host.log, other.log) for line in log.said() if "toolchain pip: cached" in line]
+    assert reasons == ["step 1/2 toolchain pip: cached (another build made it meanwhile)"]
+    assert host.backend.bases_made == 1
 
 
 async def test_the_base_image_is_made_once_and_again_only_on_request(host: Stage) -> None:
@@ -227,7 +216,10 @@ async def test_half_made_layers_of_a_killed_server_are_not_in_the_index(tmp_path
 
 
 async def test_files_are_in_place_with_their_owner_before_any_app_is_installed(host: Stage) -> None:
-    files = [{"to": "~/notes.txt", "inline": "note", "owner": "orgo", "group": "orgo"}, {"to": "/etc/motd", "inline": "hi"}]
+    files = [
+        {"to": "~/notes.txt", "inline": "note", "owner": "orgo", "group": "orgo"},
+        {"to": "/etc/motd", "inline": "hi"},
+    ]
     seen: list[dict[str, bytes]] = []
     answer = host.backend.answer
 
@@ -255,16 +247,13 @@ async def test_hardware_above_the_host_s_is_clamped_with_a_warning_and_kept_in_t
 
 
 async def test_sections_without_a_runtime_are_named_once(host: Stage) -> None:
-    await host.bake(
-        terminal=[{"name": "t", "run": "bash"}], telemetry={"metrics": True}, build={"run": ["a"]}
-    )
+    await host.bake(terminal=[{"name": "t", "run": "bash"}], telemetry={"metrics": True}, build={"run": ["a"]})
     assert host.log.warnings == ["kept in the golden, but not acted on by this version yet: telemetry, terminal"]
 
 
 async def test_what_a_step_left_in_tmp_is_scrubbed_in_a_layer_of_its_own(host: Stage) -> None:
     host.backend.script["make"] = Scripted(writes={"/tmp/object.o": b"x"})
     golden = await host.bake(build={"run": ["make"]})
-    assert "step 2/2 scrub: run (left behind: /tmp, /tmp/object.o)" not in host.log.said()
     assert "step 2/2 scrub: run (left behind: /tmp/object.o)" in host.log.said()
     assert [layer["kind"] for layer in golden.manifest["layers"]] == ["base", "run", "closing"]
     again = await host.bake(build={"run": ["make"]})

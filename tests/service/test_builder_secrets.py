@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.service.builder_stage import Stage, stage
 
 from ingot.machine.scripted import Scripted
 from ingot.records.build import FailureCode, StepState
-from tests.service.builder_stage import Stage, stage
 
 CANARY = "canary-7f3a9c-value"
 DOCUMENT = {"secrets": [{"name": "npm-token"}], "build": {"apt": ["curl"], "run": ["deploy"], "secrets": ["npm-token"]}}
@@ -23,9 +23,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_a_missing_secret_is_named_before_any_machine_starts(host: Stage) -> None:
     failure = await host.fails(**DOCUMENT)
-    assert failure.message == (
-        "the secret npm-token is not in the vault; `ingot secrets set npm-token` puts it there"
-    )
+    assert failure.message == ("the secret npm-token is not in the vault; `ingot secrets set npm-token` puts it there")
     assert (failure.code, failure.step) == (FailureCode.STEP_FAILED, "compile")
     assert host.backend.opened == []
     assert host.backend.bases_made == 0
@@ -38,7 +36,7 @@ async def test_an_optional_secret_may_be_missing(host: Stage) -> None:
 
 
 async def test_only_run_steps_get_a_secret_and_only_through_their_environment(host: Stage) -> None:
-    await host.bake(**DOCUMENT, secrets={"npm-token": CANARY, "other": "not asked for"})
+    await host.bake(**DOCUMENT, vault={"npm-token": CANARY, "other": "not asked for"})
     given = {command.argv[-1]: command.env.get("NPM_TOKEN") for command in host.backend.commands}
     assert given == {"curl": None, "deploy": CANARY}
     assert all(CANARY not in " ".join(command.argv) for command in host.backend.commands)
@@ -46,7 +44,7 @@ async def test_only_run_steps_get_a_secret_and_only_through_their_environment(ho
 
 
 async def test_a_secret_is_in_no_file_of_the_store_and_no_line(host: Stage) -> None:
-    await host.bake(**DOCUMENT, secrets={"npm-token": CANARY})
+    await host.bake(**DOCUMENT, vault={"npm-token": CANARY})
     for place in host.directory.rglob("*"):
         assert CANARY not in place.name
         assert not place.is_file() or CANARY.encode() not in place.read_bytes()
@@ -54,18 +52,18 @@ async def test_a_secret_is_in_no_file_of_the_store_and_no_line(host: Stage) -> N
 
 
 async def test_another_value_or_another_account_runs_the_step_again(host: Stage) -> None:
-    await host.bake(**DOCUMENT, secrets={"npm-token": CANARY})
-    await host.bake(**DOCUMENT, secrets={"npm-token": CANARY})
+    await host.bake(**DOCUMENT, vault={"npm-token": CANARY})
+    await host.bake(**DOCUMENT, vault={"npm-token": CANARY})
     assert host.log.states() == [StepState.REUSED] * 2
-    await host.bake(**DOCUMENT, secrets={"npm-token": "another-value"})
+    await host.bake(**DOCUMENT, vault={"npm-token": "another-value"})
     assert "step 2/2 run deploy: run (secret changed: npm-token)" in host.log.said()
-    await host.bake(**DOCUMENT, secrets={"npm-token": CANARY}, account="other")
+    await host.bake(**DOCUMENT, vault={"npm-token": CANARY}, account="other")
     assert host.log.states() == [StepState.REUSED, StepState.DONE]
 
 
 async def test_a_step_that_leaves_a_secret_fails_and_leaves_no_layer(host: Stage) -> None:
     host.backend.script["deploy"] = Scripted(writes={"/root/.npmrc": f"//token={CANARY}".encode()})
-    failure = await host.fails(**DOCUMENT, secrets={"npm-token": CANARY})
+    failure = await host.fails(**DOCUMENT, vault={"npm-token": CANARY})
     assert failure.code is FailureCode.STEP_FAILED
     assert "left the value of the secret npm-token in /root/.npmrc; remove it within the same step" in failure.message
     assert CANARY not in failure.message
@@ -75,24 +73,9 @@ async def test_a_step_that_leaves_a_secret_fails_and_leaves_no_layer(host: Stage
 
 async def test_a_service_that_needs_a_secret_is_not_started_and_the_log_says_so(host: Stage) -> None:
     service = {"name": "bot", "run": "bot", "env": {"TOKEN": {"secret": "npm-token"}}}
-    await host.bake(secrets_section=None, **{"secrets": None}) if False else None
-    document = {"apps": [{"name": "bot-app", "services": [service]}]}
-    await bake_declared(host, document)
+    await host.bake(secrets=[{"name": "npm-token"}], apps=[{"name": "bot-app", "services": [service]}])
     assert host.log.warnings == ["service bot needs a secret: it is not started during the build"]
     assert not any("supervisord" in " ".join(command.argv) for command in host.backend.commands)
-
-
-async def bake_declared(host: Stage, document: dict[str, object]) -> None:
-    """`secrets` is both a section of the document and a name of `bake`'s own."""
-    from tests.service import builder_stage
-
-    declared = {**document, "secrets": [{"name": "npm-token"}]}
-    original = builder_stage.yaml
-    builder_stage.yaml = lambda _: original(declared)  # type: ignore[assignment]
-    try:
-        await host.bake(**document)
-    finally:
-        builder_stage.yaml = original
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The shapes of answers, as OpenAPI tells them. `records.wire` makes the values; these check and describe them.
 
 A key without a default is always there, null where nothing is known. Shapes that other parts decide (a plan's steps,
-what a collection did, a manifest) are open: they may say more.
+what a collection did, what the host can do) are open: they may say more.
 """
 
 from __future__ import annotations
@@ -95,8 +95,9 @@ class Deleted(Closed):
 
 
 class Step(Open):
-    index: int
+    index: int = Field(ge=1)
     title: str
+    phase: Phase
     action: Literal["reuse", "run"]
     reason: str
 
@@ -269,8 +270,20 @@ class Keys(Closed):
     keys: list[Key]
 
 
+class Kept(Open):
+    what: str
+    why: str
+
+
+class Removed(Kept):
+    size_bytes: int
+
+
 class Garbage(Open):
     dry_run: bool
+    removed: list[Removed]
+    kept: list[Kept] = Field(description="Goldens that something needs, and what.")
+    freed_bytes: int
 
 
 class Finding(Open):

@@ -91,7 +91,12 @@ def _stream(operation_id: str) -> dict[str, Any]:
     """The event stream is no endpoint of FastAPI's; docs/stream-contract.md says the rest."""
     header = {"schema": {"type": "string"}}
     headers = dict.fromkeys(("X-Request-Id", "X-Build-Attempt", "X-Build-Resumed-From"), header)
-    fails = {400: "A parameter is nonsense.", 401: "No valid API key.", 404: "No such version, or no build of it."}
+    fails = {
+        400: "A parameter is nonsense.",
+        401: "No valid API key.",
+        403: "The key lacks the scope.",
+        404: "No such version, or no build of it.",
+    }
     return {
         "operationId": operation_id,
         "tags": ["builds"],

@@ -41,7 +41,7 @@ class BuildControl(Protocol):
         `run`) and `reason`. Changes nothing."""
 
     async def collect_garbage(self, dry_run: bool) -> Mapping[str, Any]:
-        """Removes what nothing needs: `removed` and `kept` (lists of objects that say `what` and `why`) and
+        """Removes what nothing needs: `removed` (objects with `what`, `why`, `size_bytes`), `kept` (`what`, `why`) and
         `freed_bytes`."""
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.builder.steps import Draft
+from ingot.records.step_line import step_title
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A step of the previous attempt, as its layer remembers it. `base` is the base image it stood on."""
+    """A step of the previous attempt, as its layer remembers it. `base` is the base image it stood on. A step that
+    left no layer has kind and key empty: its title alone is known."""
 
     kind: str
     title: str
@@ -43,6 +45,8 @@ def explain_run(
         if same.base != base:
             return "the base image changed"
         return f"a step below it changed: {changed}" if changed else "what it stands on changed"
+    if any(not step.key and step.title == step_title(draft.title) for step in earlier):
+        return "it did not finish last time"
     return _difference(draft, earlier)
 
 

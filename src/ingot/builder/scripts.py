@@ -9,7 +9,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from ingot.guest import layout
 from ingot.records.machine import Command
 
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
@@ -126,12 +125,6 @@ def fetch_command(url: str, place: str, *, timeout: float, max_bytes: int) -> Co
         "--create-dirs", "--output", place, "--", url,
     )  # fmt: skip
     return Command(argv, timeout + 15, env=STEP_ENV)
-
-
-def check_command(deadline: float) -> Command:
-    """Waits inside the machine until every app is healthy or `deadline` seconds have passed."""
-    argv = ("python3", "-I", layout.HEALTH_PROGRAM, "check", "--deadline", f"{deadline:g}")
-    return Command(argv, deadline + 30)
 
 
 def tail_command(logs: Sequence[str], timeout: float) -> Command:

@@ -10,9 +10,9 @@ from ingot.builder.bake import BUILDER, Bake
 from ingot.builder.failures import failed
 from ingot.builder.plan import PlanStep
 from ingot.builder.report import Output
-from ingot.builder.scripts import check_command, tail_command
+from ingot.builder.scripts import tail_command
 from ingot.guest import layout
-from ingot.guest.boot import supervisor_command
+from ingot.guest.boot import check_command, supervisor_command
 from ingot.guest.runtime import ready_deadline
 from ingot.guest.services import build_services, service_names
 from ingot.machine.contract import Machine

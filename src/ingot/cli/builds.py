@@ -57,7 +57,7 @@ def build(
     ref = found if isinstance(found, Ref) else _publish(talk, found, namespace, url, republish)
     flags = BuildFlags(force=force, no_cache=no_cache, refresh=refresh)
     answer = ask(url, lambda client: client.build(ref, flags))
-    if follow:
+    if follow and (answer.status is not BuildStatus.READY or progress is ProgressMode.RAWJSON):
         watching = Watch(ref, answer.attempt or None, progress, give_up_after, results_are_frames=False)
         code = _watch(watching, url)
         if code not in (ExitCode.INTERRUPTED, ExitCode.STREAM_LOST):
@@ -65,7 +65,9 @@ def build(
             _show(talk, answer, watched=progress is not ProgressMode.QUIET)
         raise typer.Exit(code)
     _show(talk, answer)
-    if answer.status is not BuildStatus.READY:
+    if answer.status is BuildStatus.READY:
+        talk.say(f"its golden snapshot is there already; `ingot logs {ref}` shows how it was built")
+    else:
         talk.say(f"watch it with `ingot logs --follow {ref}`")
 
 

@@ -17,6 +17,9 @@ from ingot.records.template import EnvValue, SecretRef, Template
 HOOK_TIMEOUT = 600.0
 """Seconds a hook may take."""
 
+READY_TIMEOUT = 30.0
+"""Seconds that a start waits for its apps to be healthy. One that is not runs all the same, and says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class BootCommand:
@@ -37,12 +40,15 @@ class Boot:
 
 def plan_boot(template: Template, secrets: Mapping[str, str]) -> Boot:
     """The start of a machine from its golden: secrets of services, on_first_boot (once per machine), on_every_boot,
-    the services, on_resume. `secrets` maps a secret's name to its value; a missing optional one is left out."""
+    the services, on_resume, and health checks that wait until the apps answer. `secrets` maps a secret's name to its
+    value; a missing optional one is left out."""
     env = machine_environment(template, secrets)
     commands = [*_first_boot(template, env), *_hook(template, "on_every_boot", env)]
     if any(app.services or app.autostart or app.health for app in template.apps):
         commands.append(BootCommand("services", supervisor_command(layout.SUPERVISOR_CONFIG)))
     commands += _hook(template, "on_resume", env)
+    if any(app.health for app in template.apps):
+        commands.append(BootCommand("health checks", check_command(READY_TIMEOUT)))
     return Boot(_secret_files(template, secrets), tuple(commands))
 
 
@@ -60,6 +66,12 @@ def supervisor_command(config: str) -> Command:
     """Starts supervisord, which goes to the background by itself."""
     script = f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE} && exec /usr/bin/supervisord -c {config}"
     return Command(("/bin/sh", "-c", script), timeout=60)
+
+
+def check_command(deadline: float) -> Command:
+    """Waits inside the machine until every app is healthy or `deadline` seconds have passed."""
+    argv = ("python3", "-I", layout.HEALTH_PROGRAM, "check", "--deadline", f"{deadline:g}")
+    return Command(argv, deadline + 30)
 
 
 def hook_command(name: str, env: Mapping[str, str]) -> Command:

@@ -67,7 +67,9 @@ _ACCOUNT = ("useradd", "--create-home", "--uid", "1000", "--user-group", "--shel
 
 def recipe(ca_bundle: Path | None, mirror: str) -> str:
     """Everything that decides what `make_tree` makes, as JSON: the certificates by their hash."""
-    certificates = hashlib.sha256(ca_bundle.read_bytes()).hexdigest() if ca_bundle is not None else None
+    certificates = None
+    if ca_bundle is not None and ca_bundle.exists():
+        certificates = hashlib.sha256(ca_bundle.read_bytes()).hexdigest()
     decided = {
         "format": _FORMAT,
         "suite": _SUITE,

@@ -16,7 +16,7 @@ from ingot.builder.reasons import Earlier
 from ingot.builder.request import BuildRequest, clamped_spec, wanted_spec
 from ingot.builder.steps import Given
 from ingot.guest.services import build_services
-from ingot.records.build import FailureCode
+from ingot.records.build import FailureCode, StepState
 from ingot.records.event import Phase
 from ingot.records.layer import Layer
 from ingot.records.template import Template
@@ -100,7 +100,9 @@ def earlier_steps(request: BuildRequest, layers: LayerStore) -> tuple[Earlier, .
     found = []
     for step in request.previous:
         layer = layers.get(step.layer) if step.layer else None
-        if layer is not None:
+        if step.state is StepState.FAILED:
+            found.append(Earlier("", step.title, "", {}, ""))
+        elif layer is not None:
             content, base = layer.info.get("content", {}), str(layer.info.get("base", ""))
             found.append(Earlier(layer.kind, layer.title, layer.key, content, base))
     return tuple(found)

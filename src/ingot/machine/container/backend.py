@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import platform
 import secrets
@@ -17,7 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from ingot.errors import HostError
+from ingot.errors import HostError, SettingsError
 from ingot.machine import base_image
 from ingot.machine.container import archive, teardown
 from ingot.machine.container.bundle import CAPABILITIES
@@ -55,6 +56,12 @@ class ContainerBackend(Backend):
         self, disk_dir: Path, settings: ContainerSettings = ContainerSettings(), run_dir: Path = Path("/run/ingot")
     ) -> None:
         self._run_dir, self._disk_dir, self._settings = run_dir, disk_dir, settings
+        for network in settings.allow_networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError as error:
+                why = f"allow_networks: {network!r} is not a network"
+                raise SettingsError(why, hint="write it as CIDR, such as 192.168.7.0/24") from error
 
     async def findings(self) -> Sequence[Finding]:
         return await find(self._run_dir, self._hierarchies)

@@ -51,7 +51,10 @@ OPEN_FILES = min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 # The first process: reaps what is orphaned, and ends (and with it the PID namespace) when its standard
 # input closes, which is when the server ends, however it ends. Reading is left to a child because a shell
 # reaps only while it waits; a child that someone inside killed is started again.
-_FIRST_PROCESS = "exec 3<&0 </dev/null >/dev/null 2>&1; trap '' HUP INT TERM; while :; do { read -r _ <&3; } & wait $!; [ $? = 1 ] && exit; done"
+_FIRST_PROCESS = (
+    "exec 3<&0 </dev/null >/dev/null 2>&1; trap '' HUP INT TERM; "
+    "while :; do { read -r _ <&3; } & wait $!; [ $? = 1 ] && exit; done"
+)
 
 # A command's wrapper: runc hands over the output pipe as descriptor 3 and standard input as 4, so that
 # runc itself never waits for a daemon that keeps its output open.

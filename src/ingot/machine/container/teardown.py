@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from ingot.machine.container.cgroups import ControlGroup, Hierarchies
 from ingot.machine.container.ids import Home
 from ingot.machine.threads import in_thread
 
-_UNCLAIMED = ".new-"
+_UNCLAIMED, _CLAIM_SECONDS = ".new-", 60.0
 
 
 def claim(home: Home, label: str) -> int:
@@ -82,7 +83,7 @@ def _abandoned(directory: Path, disk_dir: Path) -> Iterator[Home | None]:
     try:
         descriptor = os.open(directory / "machine.json", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        yield None
+        yield Home(directory.name, directory, disk_dir / f"{directory.name}.img") if _forsaken(directory) else None
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,6 +94,16 @@ def _abandoned(directory: Path, disk_dir: Path) -> Iterator[Home | None]:
         yield Home(name, directory, _image(descriptor, disk_dir / f"{name}.img"))
     finally:
         os.close(descriptor)
+
+
+def _forsaken(directory: Path) -> bool:
+    """Whether a directory without a state file is what an interrupted removal left, or a claim that came
+    to nothing: a claim in progress takes no minute."""
+    try:
+        age = time.time() - directory.stat().st_mtime
+    except OSError:
+        return False
+    return directory.is_dir() and (age > _CLAIM_SECONDS or not directory.name.startswith(_UNCLAIMED))
 
 
 def _image(descriptor: int, otherwise: Path) -> Path:

@@ -1,0 +1,1 @@
+"""Programs that run inside a machine, with Debian's Python and nothing else."""
