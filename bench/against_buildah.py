@@ -190,7 +190,9 @@ async def compare(home: Path, rounds: int) -> Mapping[str, Mapping[str, list[flo
             note("cold", "ingot", await build_ours(client, document(first), anew))
             note("cold", "buildah", buildah.build(first, cache=False))
             note("downloads kept", "ingot", await build_ours(client, document(first, "other"), anew))
-            await build_ours(client, document(first))  # with layers that the next may reuse, as buildah's cold has left
+            await build_ours(
+                client, document(first), BuildFlags(force=True)
+            )  # with layers that the next may reuse, as buildah's cold has left
             note("last step changed", "ingot", await build_ours(client, document(second)))
             note("last step changed", "buildah", buildah.build(second, cache=True))
             note("nothing changed", "ingot", await build_ours(client, document(second)))
