@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
 import socket
 import sys
@@ -50,6 +49,7 @@ from ingot.store.downloads import Downloads
 from ingot.store.garbage import GarbageCollector
 from ingot.store.goldens import GoldenStore
 from ingot.store.layers import LayerStore
+from ingot.store.tree import remove_tree
 from ingot.vault import Vault
 from ingot.worker import Worker, Workshop
 
@@ -158,7 +158,7 @@ async def _open_store(
     data: Path, backend: Backend, stack: contextlib.AsyncExitStack
 ) -> tuple[BuildTools, GarbageCollector]:
     staging = data / "staging"
-    await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+    await remove_tree(staging)
     objects = DirectoryObjects(data / "objects")
     await objects.sweep()
     layers = LayerStore(data / "layers", staging, objects, backend)

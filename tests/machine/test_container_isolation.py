@@ -38,7 +38,9 @@ class Listener:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        await reader.readuntil(b"\r\n\r\n")  # closing with the request unread would reset the connection
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nhost service")
+        await writer.drain()
         writer.close()
 
 

@@ -133,7 +133,7 @@ class Computers:
         golden = await self._goldens.get(golden_key)
         if golden is None:
             raise ConflictError(
-                f"the golden of {item.ref} is gone", hint=f"run `ingot build {item.ref}`", code="not_ready"
+                f"the golden of {item.ref} is gone", hint=f"run `ingot build {item.ref}`", code="TEMPLATE_NOT_READY"
             )
         if golden.backend != self._backend.name:
             raise ConflictError(
