@@ -88,8 +88,8 @@ async def wait_ready() -> None:
 
 
 async def build_ours(client: Client, content: bytes, flags: BuildFlags = BuildFlags()) -> float:  # noqa: B008 - frozen
-    """Publishes (not timed), then seconds from the POST to the terminal frame. The frames before it are not read
-    one by one by an idle reader: this is the client that the command line uses."""
+    """Publishes (not timed), then seconds from the POST to the terminal frame, every frame read and parsed by the
+    client that the command line uses."""
     published = await client.publish(content, "application/json", force=True)
     ref = Ref.parse(str(published.ref))
     begun = time.perf_counter()

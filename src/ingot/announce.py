@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from ingot.errors import StaleEpochError
 from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
+from ingot.events.writer import LogWriter
 from ingot.records.build import Build, BuildState
 from ingot.records.event import Phase
 
@@ -26,9 +27,15 @@ async def tell_waiting(logs: EventLogs, build: Build, place: int | None) -> None
                 lines += ["the same content is being built already: waiting for that build"]
             elif place is not None:
                 lines += [place_line(place)]
-            await _say(BuildReporter(writer, build.attempt, (), _ignore, _ignore), lines)
+            await _say(quiet_reporter(writer, build), lines)
         finally:
             await writer.aclose()
+
+
+def quiet_reporter(writer: LogWriter, build: Build) -> BuildReporter:
+    """For lines of an attempt that no worker runs: nobody asks for its steps, and the queue knows where it is. Its
+    lines are our own words, references and numbers, so there is nothing to redact."""
+    return BuildReporter(writer, build.attempt, (), _ignore, _ignore)
 
 
 def accepted_line(build: Build) -> str:
@@ -50,4 +57,4 @@ async def _say(reporter: BuildReporter, lines: Sequence[str]) -> None:
 
 
 async def _ignore(*_: object) -> None:
-    """Nobody asks where a waiting build is: the queue knows."""
+    return None

@@ -10,10 +10,9 @@ import asyncio
 import logging
 import time
 
-from ingot.announce import accepted_line, tell_waiting
+from ingot.announce import accepted_line, quiet_reporter, tell_waiting
 from ingot.errors import StaleEpochError
 from ingot.events.log import EventLogs
-from ingot.events.reporter import BuildReporter
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import CANCELLED_ON_REQUEST, Build, BuildFlags, BuildState
 from ingot.records.event import Phase, Result
@@ -80,7 +79,7 @@ class Dispatch:
         manifest = golden.manifest if golden is not None else None
         writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
         try:
-            reporter = BuildReporter(writer, build.attempt, (), _ignore, _ignore)
+            reporter = quiet_reporter(writer, build)
             if writer.next_seq == 0:
                 await reporter.say(accepted_line(build))
             await reporter.enter(Phase.COMPILE)
@@ -106,7 +105,3 @@ class Dispatch:
         finally:
             await writer.aclose()
         return await self._queue.get(build.id) or build
-
-
-async def _ignore(*_: object) -> None:
-    """An attempt that takes over a golden has no steps and is over before anyone could ask where it is."""
