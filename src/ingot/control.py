@@ -127,4 +127,4 @@ class Control:
         if build is None:
             hint = f"start a build with POST /api/templates/{ref.namespace}/{ref.name}/{ref.version}/build"
             raise NotFoundError(f"{ref} was never built", hint=hint, code=NOT_BUILT)
-        return StreamTarget(build.id, build.attempt)
+        return StreamTarget(build.id, build.attempt, caller.account, caller.key_id)

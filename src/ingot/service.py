@@ -24,6 +24,7 @@ from ingot.api.app import create_app
 from ingot.api.connection import StreamingProtocol
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
+from ingot.api.open_streams import StreamLimits
 from ingot.api.services import Services
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
@@ -56,7 +57,8 @@ from ingot.worker import Worker, Workshop
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 5
-_BACKLOG = 2048
+_DRAIN_SECONDS = 3
+_BACKLOG = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         )
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         control = Control(registry, queue, access, vault, dispatch, tools, _limits(settings), collector, computers)
-        stream = EventStream(logs, control.resolve_stream)
+        limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
+        stream = EventStream(logs, control.resolve_stream, limits=limits, is_live=access.is_live)
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
         worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
@@ -214,7 +217,7 @@ class DrainingServer(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._stream.aclose()
+        await self._stream.aclose(_DRAIN_SECONDS)
         await super().shutdown(sockets)
 
 

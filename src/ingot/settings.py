@@ -48,6 +48,8 @@ class Settings:
     allow_networks: tuple[str, ...] = ()
     mirror: str = ""
     run_idle_timeout: float = 900
+    stream_limit: int = 9000
+    account_stream_limit: int = 6000
     log_level: str = "info"
 
     @property

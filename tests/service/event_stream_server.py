@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -64,11 +65,11 @@ class Response:
 class Stream:
     """The endpoint on real logs; one ref `default/demo@1.0.0` with attempts that tests make."""
 
-    def __init__(self, directory: Path, *, heartbeat: float, stall: float) -> None:
+    def __init__(self, directory: Path, **options: Any) -> None:
         self.directory = directory
         self.logs = EventLogs(directory)
         self.attempts: list[str] = []
-        self.app = EventStream(self.logs, self.resolve, heartbeat=heartbeat, stall=stall, poll=0.01)
+        self.app = EventStream(self.logs, self.resolve, poll=0.01, **options)
         self.port = 0
         self.tasks = 0
 
@@ -84,7 +85,7 @@ class Stream:
         attempt = request.attempt or len(self.attempts)
         if attempt > len(self.attempts):
             raise NotFoundError(f"there is no attempt {attempt}")
-        return StreamTarget(self.attempts[attempt - 1], attempt)
+        return StreamTarget(self.attempts[attempt - 1], attempt, "default", "key-1")
 
     async def reporter(self, epoch: int = 1) -> tuple[LogWriter, BuildReporter]:
         """A new attempt and who writes it."""
@@ -139,8 +140,9 @@ async def end(reporter: BuildReporter, failure: Failure | None = None) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(directory: Path, *, heartbeat: float = 15, stall: float = 30) -> AsyncIterator[Stream]:
-    stream = Stream(directory, heartbeat=heartbeat, stall=stall)
+async def serving(directory: Path, **options: Any) -> AsyncIterator[Stream]:
+    """A server; `options` are EventStream's."""
+    stream = Stream(directory, **options)
     listener = socket.create_server(("127.0.0.1", 0))
     stream.port = listener.getsockname()[1]
     config = uvicorn.Config(stream.app, http=StreamingProtocol, log_level="warning", lifespan="off", access_log=False)

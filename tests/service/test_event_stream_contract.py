@@ -45,7 +45,7 @@ async def test_the_first_bytes_come_before_any_frame(stream: Stream) -> None:
     async with stream.get() as response:
         assert await response.more() == b":\n"
         await reporter.say("queued: place 1", source="builder")
-        assert (await response.more()).startswith(b'retry: 2000\nid: 1-0\ndata: {"ts":"')
+        assert (await response.until(b"\n\n")).startswith(b':\nretry: 2000\nid: 1-0\ndata: {"ts":"')
         await reporter.say("booting build VM")
         assert (await response.more()).startswith(b'id: 1-1\ndata: {"ts":"')
         await end(reporter)

@@ -1,20 +1,23 @@
 """Readers that go, stall or are too many, and a server that goes."""
 
 import asyncio
+import contextlib
 import gc
 import socket
+import tracemalloc
 from pathlib import Path
 
 from tests.service.event_stream_server import PATH, Stream, end, serving
 
-from ingot.api.connection import TRANSPORT
+from ingot.api.connection import CONNECTION
 from ingot.api.event_stream import EventStream
+from ingot.api.open_streams import StreamLimits
 from ingot.events.log import EventLogs
 
 
 async def until_open(stream: Stream, count: int) -> None:
     async with asyncio.timeout(20):
-        while len(stream.app._open) != count:
+        while stream.app.count_open() != count:
             await asyncio.sleep(0.002)
 
 
@@ -57,17 +60,21 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_others_are_not(tmp_pat
         assert received < len(stored)
 
 
-async def test_a_slow_reader_holds_no_more_than_a_batch(tmp_path: Path) -> None:
+async def test_a_slow_reader_holds_no_memory_of_the_server(tmp_path: Path) -> None:
     async with serving(tmp_path) as stream:
         stored = await stream.finished(100_000)
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        async with contextlib.AsyncExitStack() as stack:
+            slow = [await stack.enter_async_context(stream.get()) for _ in range(20)]
+            for response in slow:
+                await response.reader.readexactly(1000)
+            await until_open(stream, 20)
+            held = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert held < len(stored) / 2, "twenty readers of a log share it"
         async with stream.get() as response:
-            await response.more()
-            [reader] = stream.app._open
-            transport = reader._transport
-            assert transport is not None
-            for _ in range(50):
-                await asyncio.sleep(0)
-                assert transport.get_write_buffer_size() <= 3 * 65536
             assert (await response.all()).endswith(stored)
 
 
@@ -152,8 +159,59 @@ async def test_without_a_transport_a_stalled_writer_is_cancelled(tmp_path: Path)
         "path": PATH,
         "query_string": b"",
         "headers": [(b"authorization", b"Bearer sk_live_test")],
-        "extensions": {TRANSPORT: None},
+        "extensions": {CONNECTION: None},
     }
     async with asyncio.timeout(20):
         await app(scope, receive, send)
-    assert not app._open
+    assert not app.count_open()
+
+
+async def test_the_oldest_stream_of_the_key_with_most_makes_room(tmp_path: Path) -> None:
+    async with serving(tmp_path, limits=StreamLimits(process=3, account=3)) as stream:
+        _, reporter = await stream.reporter()
+        async with contextlib.AsyncExitStack() as stack:
+            viewers = [await stack.enter_async_context(stream.get()) for _ in range(4)]
+            assert (await viewers[0].all()).endswith(b"retry: 5000\n"), "the oldest is asked to come back"
+            assert stream.app.figures().ended["limit"] == 1
+            await until_open(stream, 3)
+            await end(reporter)
+            for viewer in viewers[1:]:
+                assert stream.stored() in await viewer.all()
+
+
+async def test_a_revoked_keys_streams_end(tmp_path: Path) -> None:
+    revoked: set[str] = set()
+
+    async def is_live(key_id: str) -> bool:
+        return key_id not in revoked
+
+    async with serving(tmp_path, is_live=is_live) as stream:
+        _, reporter = await stream.reporter()
+        async with stream.get() as response:
+            await response.more()
+            revoked.add("key-1")
+            async with asyncio.timeout(10):
+                assert await response.all() == b":\n"
+        assert stream.app.figures().ended["revoked"] == 1
+        await end(reporter)
+
+
+async def test_a_drain_is_spread_and_late_comers_end_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as stream:
+        _, reporter = await stream.reporter()
+        ends: list[float] = []
+
+        async def watch() -> None:
+            async with stream.get() as response:
+                assert (await response.all()).endswith(b"retry: 5000\n")
+                ends.append(asyncio.get_running_loop().time())
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(watch())
+            await until_open(stream, 20)
+            await stream.app.aclose(spread=0.5)
+        assert max(ends) - min(ends) > 0.2
+        async with stream.get() as response:
+            assert (await response.all()).endswith(b"retry: 5000\n")
+        await end(reporter)

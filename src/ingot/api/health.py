@@ -38,5 +38,7 @@ async def metrics(use: Use) -> Response:
     active = await use.queue.active()
     waiting = sum(build.state is not BuildState.RUNNING for build in active)
     streams = use.stream.count_open()
-    page = use.metrics.render(queued=waiting, running=len(active) - waiting, open_streams=streams)
+    page = use.metrics.render(
+        queued=waiting, running=len(active) - waiting, open_streams=streams, streamed=use.stream.figures()
+    )
     return Response(page, headers={"Content-Type": CONTENT_TYPE})

@@ -6,8 +6,14 @@ template, so that the number of series stays small and names stay private.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import asyncio
+from collections.abc import Iterator
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ingot.api.open_streams import StreamFigures
 from ingot.records.event import Result
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -30,6 +36,9 @@ class Metrics:
         self._queued = Gauge("ingot_queue_length", "Builds that wait.", registry=self._registry)
         self._running = Gauge("ingot_builds_running", "Builds that run.", registry=self._registry)
         self._streams = Gauge("ingot_open_streams", "Event streams that are open.", registry=self._registry)
+        self._tasks = Gauge("ingot_tasks", "Tasks of the event loop.", registry=self._registry)
+        self._figures = _StreamCollector()
+        self._registry.register(self._figures)
         for result in Result:
             self._builds.labels(result.value)
 
@@ -37,9 +46,29 @@ class Metrics:
         self._builds.labels(result.value).inc()
         self._seconds.labels(result.value).observe(seconds)
 
-    def render(self, *, queued: int, running: int, open_streams: int) -> bytes:
+    def render(self, *, queued: int, running: int, open_streams: int, streamed: StreamFigures) -> bytes:
         """The page that Prometheus reads."""
         self._queued.set(queued)
         self._running.set(running)
         self._streams.set(open_streams)
+        self._tasks.set(len(asyncio.all_tasks()))
+        self._figures.figures = streamed
         return generate_latest(self._registry)
+
+
+class _StreamCollector(Collector):
+    """The event stream counts by itself; here its counts get their names."""
+
+    def __init__(self) -> None:
+        self.figures = StreamFigures()
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self.figures
+        yield CounterMetricFamily("ingot_streams_opened", "Event streams that were opened.", figures.opened)
+        yield CounterMetricFamily("ingot_streams_resumed", "Event streams that went on from an id.", figures.resumed)
+        yield CounterMetricFamily("ingot_stream_frames", "Frames sent to all event streams.", figures.frames)
+        yield GaugeMetricFamily("ingot_stream_lag_bytes", "What the last reader has yet to be sent.", figures.lag_bytes)
+        ended = CounterMetricFamily("ingot_streams_ended", "Event streams that the server ended.", labels=["reason"])
+        for reason, count in figures.ended.items():
+            ended.add_metric([reason], count)
+        yield ended

@@ -13,6 +13,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from ingot.errors import CorruptStoreError, StaleEpochError
 from ingot.events import log_file
@@ -22,6 +23,12 @@ from ingot.events.log_file import BATCH, LogIndex
 from ingot.events.writer import GroupCommit, LogWriter
 
 _TAIL = 1024 * 1024
+
+
+class Waiter(Protocol):
+    """Who is told, once, that a log has more to read or is over."""
+
+    def wake(self) -> None: ...
 
 
 class EventLogs:
@@ -93,7 +100,7 @@ class StoredLog:
         self._tail: list[bytes] = []
         self._tail_offsets: list[int] = []
         self._tail_size = 0
-        self._waiting: set[Cursor] = set()
+        self._waiting: set[Waiter] = set()
 
     # --- reading
 
@@ -153,18 +160,38 @@ class StoredLog:
             block = await self._read(begin, end)
         return begin + log_file.frame_place(block, seq)
 
-    async def _read(self, begin: int, end: int) -> bytes:
-        """From the page cache at once; from the disk in a thread, so that the loop never waits for it."""
+    @property
+    def is_plain(self) -> bool:
+        """The frames are, or will be, in a plain file."""
+        return True
+
+    def file_range(self, offset: int) -> tuple[int, int] | None:
+        """(descriptor, end): bytes [offset, end) can be sent straight from the file. The descriptor is the log's and
+        lives as long as it. None while there is no plain file."""
+        if offset >= self.end:
+            return None
+        return self._open_file(), self.end
+
+    def seq_near(self, offset: int) -> int:
+        """The number of the frame at a byte: exact where blocks begin and at the end, in between by proportion."""
+        return self._index.seq_near(offset)
+
+    def _open_file(self) -> int:
         if self._fd < 0:
             self._fd = os.open(self.directory / log_file.FRAMES_FILE, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._fd)
+        return self._fd
+
+    async def _read(self, begin: int, end: int) -> bytes:
+        """From the page cache at once; from the disk in a thread, so that the loop never waits for it."""
+        fd = self._open_file()
         block = bytearray(end - begin)
         try:
-            if os.preadv(self._fd, [block], begin, os.RWF_NOWAIT) == len(block):
+            if os.preadv(fd, [block], begin, os.RWF_NOWAIT) == len(block):
                 return bytes(block)
         except OSError:
             pass  # not cached, or a file system without RWF_NOWAIT
-        content = await asyncio.to_thread(os.pread, self._fd, end - begin, begin)
+        content = await asyncio.to_thread(os.pread, fd, end - begin, begin)
         if len(content) != end - begin:
             path = self.directory / log_file.FRAMES_FILE
             raise CorruptStoreError(f"{path} is shorter than it was", hint="restore it from a backup")
@@ -172,16 +199,16 @@ class StoredLog:
 
     # --- waking
 
-    def await_more(self, cursor: Cursor) -> None:
-        self._waiting.add(cursor)
+    def await_more(self, waiter: Waiter) -> None:
+        self._waiting.add(waiter)
 
-    def stop_awaiting(self, cursor: Cursor) -> None:
-        self._waiting.discard(cursor)
+    def stop_awaiting(self, waiter: Waiter) -> None:
+        self._waiting.discard(waiter)
 
     def _wake_all(self) -> None:
         waiting, self._waiting = self._waiting, set()
-        for cursor in waiting:
-            cursor.wake()
+        for waiter in waiting:
+            waiter.wake()
 
     # --- writing
 

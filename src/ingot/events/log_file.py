@@ -53,6 +53,15 @@ class LogIndex:
         place = bisect_right(self.offsets, offset)
         return self.offsets[place] if place < len(self.offsets) else self.end
 
+    def seq_near(self, offset: int) -> int:
+        """The number of the frame at a byte: exact where blocks begin and at the end, in between by proportion."""
+        if offset >= self.end:
+            return self.next_seq
+        place = bisect_right(self.offsets, offset) - 1
+        begin, end = self.offsets[place], self.block_end(self.offsets[place])
+        last = self.seqs[place + 1] if place + 1 < len(self.seqs) else self.next_seq
+        return self.seqs[place] + (last - self.seqs[place]) * (offset - begin) // (end - begin)
+
     def block_of(self, seq: int) -> tuple[int, int]:
         """(begin, end) of the block with the frame `seq`, which must exist."""
         place = bisect_right(self.seqs, seq) - 1
