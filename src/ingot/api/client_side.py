@@ -19,6 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 COMMENT = b":\n"
 LONG_RETRY = b"retry: 5000\n"
 
@@ -38,6 +39,7 @@ class ClientSide:
         self.connection: Connection | None = (scope.get("extensions") or {}).get(CONNECTION)
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
+        self.headers: list[Header] = []
         self._gone: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wake: Callable[[], None] | None = None
@@ -67,11 +69,14 @@ class ClientSide:
         assert self._gone is not None
         await asyncio.wait([self._gone], timeout=seconds)
 
-    async def begin(self, headers: list[Header], *, only_headers: bool) -> None:
+    async def begin(
+        self, headers: list[Header], *, only_headers: bool, content_type: bytes = EVENT_STREAM, status: int = 200
+    ) -> None:
+        """The answer's head, and for an event stream its first bytes."""
         await self._start(
-            200,
+            status,
             [
-                (b"content-type", b"text/event-stream; charset=utf-8"),
+                (b"content-type", content_type),
                 (b"cache-control", b"no-cache, no-store, no-transform"),
                 (b"x-accel-buffering", b"no"),
                 (b"x-build-stream-version", b"1"),
@@ -81,7 +86,8 @@ class ClientSide:
         if only_headers:
             await self._send({"type": "http.response.body", "body": b""})
             return
-        await self.write(COMMENT)
+        if content_type == EVENT_STREAM:
+            await self.write(COMMENT)
 
     def watch(self) -> None:
         """From here on it is noticed when the client goes, or takes nothing."""
@@ -107,11 +113,11 @@ class ClientSide:
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
         self._writing_since = None
 
-    async def end(self) -> None:
+    async def end(self, *, long_retry: bool = True) -> None:
         """Closes the body. A stream that the server ends asks its client for a longer pause."""
         if self.is_gone:
             return
-        if self.stopped and self._come_back:
+        if self.stopped and self._come_back and long_retry:
             await self.write(LONG_RETRY)
         await self._send({"type": "http.response.body", "body": b""})
 
@@ -145,7 +151,7 @@ class ClientSide:
 
     async def _start(self, status: int, headers: list[Header]) -> None:
         self.started = True
-        headers = [*headers, (b"x-request-id", self._request_id.encode())]
+        headers = [*headers, *self.headers, (b"x-request-id", self._request_id.encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _until_gone(self) -> None:

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from ingot.api.client_side import COMMENT, ClientSide, Receive, Scope, Send
 from ingot.api.direct_lane import Lane, Turns
 from ingot.api.errors import new_request_id
+from ingot.api.log_document import is_document, last_wanted, send_document
 from ingot.api.open_streams import OpenStream, OpenStreams, StreamFigures, StreamLimits
+from ingot.api.stream_format import CONTENT_TYPES, Format, convert
 from ingot.api.stream_request import (
     StreamQuery,
     StreamRequest,
@@ -121,34 +123,30 @@ class EventStream:
         if scope["method"] not in ("GET", "HEAD"):
             await reader.refuse_method()
             return
-        query = parse_query(scope["query_string"], find_header(scope["headers"], b"last-event-id"))
+        headers = scope["headers"]
+        query = parse_query(
+            scope["query_string"], find_header(headers, b"last-event-id"), find_header(headers, b"accept")
+        )
         place = match_path(_raw_path(scope))
         if place is None:
             raise NotFoundError("there is nothing at this address", hint="see docs/stream-contract.md")
-        request = StreamRequest(*place, attempt=query.attempt, token=bearer_token(scope["headers"]))
+        request = StreamRequest(*place, attempt=query.attempt, token=bearer_token(headers), ticket=query.ticket)
         try:
             target = await self._resolve(request)
         except NotFoundError as error:
             if error.code != NOT_BUILT or not (query.wait and query.follow):
                 raise
-            await self._wait_for_build(request, reader, only_headers=scope["method"] == "HEAD")
+            await self._wait_for_build(request, query, reader, only_headers=scope["method"] == "HEAD")
             return
         log = await self._logs.awaited(target.build_id)
-        await self._replay(
-            log, target, query, reader, only_headers=scope["method"] == "HEAD", chunked=_is_chunked(scope)
-        )
+        await self._replay(log, target, query, reader, scope)
 
     async def _replay(
-        self,
-        log: StoredLog,
-        target: StreamTarget,
-        query: StreamQuery,
-        reader: ClientSide,
-        *,
-        only_headers: bool,
-        chunked: bool,
+        self, log: StoredLog, target: StreamTarget, query: StreamQuery, reader: ClientSide, scope: Scope
     ) -> None:
         start = choose_start(query, target.attempt, log.next_seq, over=log.terminal is not None)
+        if query.tail and query.selection.selects and query.last_event_id is None:
+            start = await last_wanted(log, query.selection, query.tail)
         headers = [
             (b"x-build-attempt", b"%d" % target.attempt),
             (b"x-build-resumed-from", start.resumed_from.encode()),
@@ -156,17 +154,23 @@ class EventStream:
         if start.seq is None:
             await reader.answer_nothing_more(headers)
             return
-        await reader.begin(headers, only_headers=only_headers)
+        range_header = find_header(scope["headers"], b"range")
+        if is_document(query, start, log):
+            await send_document(log, query, reader, headers, range_header, only_headers=scope["method"] == "HEAD")
+            return
+        only_headers = scope["method"] == "HEAD"
+        await reader.begin(headers, only_headers=only_headers, content_type=CONTENT_TYPES[query.format])
         if only_headers:
             return
         resumed = start.resumed_from not in ("start", "gap")
         with self._streams.joined(OpenStream(target.account, target.key_id, log, reader), resumed=resumed) as stream:
             until = None if query.follow else log.end
-            if reader.connection is not None and log.is_plain:
+            as_stored = query.format is Format.SSE and not query.selection.selects
+            if as_stored and reader.connection is not None and log.is_plain:
                 offset = await log.offset_of(start.seq)
-                await self._send_direct(stream, offset, until, chunked=chunked)
+                await self._send_direct(stream, offset, until, chunked=_is_chunked(scope))
             else:
-                await self._pump(log.cursor(start.seq), stream, until=until)
+                await self._pump(log.cursor(start.seq), stream, query, until=until)
 
     async def _send_direct(self, stream: OpenStream, offset: int, until: int | None, *, chunked: bool) -> None:
         """Sends frames from byte `offset` of the log on past the server library, to the end."""
@@ -187,22 +191,25 @@ class EventStream:
             reader.cut_off()
         await reader.end()
 
-    async def _wait_for_build(self, request: StreamRequest, reader: ClientSide, *, only_headers: bool) -> None:
+    async def _wait_for_build(
+        self, request: StreamRequest, query: StreamQuery, reader: ClientSide, *, only_headers: bool
+    ) -> None:
         """Sends heartbeats until a version that was never built has a build."""
-        await reader.begin([(b"x-build-resumed-from", b"start")], only_headers=only_headers)
+        kind = CONTENT_TYPES[query.format]
+        await reader.begin([(b"x-build-resumed-from", b"start")], only_headers=only_headers, content_type=kind)
         if only_headers:
             return
         reader.watch()
         with self._streams.joined(OpenStream("", "", None, reader)) as stream:
-            target = await self._first_build(request, reader)
+            target = await self._first_build(request, reader, query.format)
             if target is not None:
                 stream.account, stream.key_id = target.account, target.key_id
                 stream.log = await self._logs.awaited(target.build_id)
-                await self._pump(stream.log.cursor(0), stream, until=None)
+                await self._pump(stream.log.cursor(0), stream, query, until=None)
             else:
-                await reader.end()
+                await reader.end(long_retry=query.format is Format.SSE)
 
-    async def _first_build(self, request: StreamRequest, reader: ClientSide) -> StreamTarget | None:
+    async def _first_build(self, request: StreamRequest, reader: ClientSide, wanted: Format) -> StreamTarget | None:
         """Waits for it; None when the version was deleted, the key was revoked, or the stream is over."""
         waited = 0.0
         while not reader.is_over:
@@ -217,31 +224,41 @@ class EventStream:
             waited += self._poll
             if waited >= self._heartbeat:
                 waited = 0.0
-                await reader.write(COMMENT)
+                if wanted is Format.SSE:
+                    await reader.write(COMMENT)
         return None
 
-    async def _pump(self, cursor: Cursor, stream: OpenStream, *, until: int | None) -> None:
-        """Sends batches until the log ends, the reader goes, or byte `until` of the log is reached."""
-        reader = stream.client
+    async def _pump(self, cursor: Cursor, stream: OpenStream, query: StreamQuery, *, until: int | None) -> None:
+        """Sends batches, converted, until the log ends, the reader goes, or byte `until` of the log is reached. Only
+        event streams have heartbeats: the other formats have no comments."""
+        reader, is_sse = stream.client, query.format is Format.SSE
         reader.watch()
         reader.on_over(cursor.wake)
-        opening, turn = _RETRY, 0
+        opening, turn, spoke = _RETRY if is_sse else b"", 0, _now()
         try:
             while not reader.is_over:
                 batch = b"" if until is not None and cursor.offset >= until > 0 else await cursor.read()
-                if batch:
-                    await reader.write(opening + batch if opening else batch)
-                    stream.offset = cursor.offset
-                    opening, turn = b"", turn + 1
-                    if turn % _TURN == 0:
-                        await asyncio.sleep(0)
-                elif until is not None or cursor.ended or reader.is_over:
+                if not batch and (until is not None or cursor.ended or reader.is_over):
                     break
-                elif not await cursor.wait(self._heartbeat):
+                content = convert(batch, query.format, query.selection) if batch else b""
+                if content:
+                    await reader.write(opening + content if opening else content)
+                    opening, spoke = b"", _now()
+                elif is_sse and _now() - spoke >= self._heartbeat:
                     await reader.write(COMMENT)
+                    spoke = _now()
+                stream.offset, turn = cursor.offset, turn + 1
+                if turn % _TURN == 0:
+                    await asyncio.sleep(0)
+                if not batch:
+                    await cursor.wait(max(0.0, spoke + self._heartbeat - _now()) if is_sse else self._heartbeat)
         finally:
             cursor.close()
-        await reader.end()
+        await reader.end(long_retry=is_sse)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _is_chunked(scope: Scope) -> bool:

@@ -7,41 +7,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
+from ingot.api.stream_format import Format, Selection
 from ingot.errors import RequestError
-from ingot.records.event import FrameId
+from ingot.records.event import FrameId, Level, Phase
 
 _PATH = re.compile(r"/api/templates/([^/]+)/([^/]+)/([^/]+)/build/events")
 _KEY_NAMES = frozenset({"key", "api_key", "apikey", "api-key", "token", "access_token", "authorization"})
 _KEY_PREFIX = "sk_live_"
-_NOT_YET = frozenset({"phase", "source", "level", "download", "ticket"})
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _MAX_NUMBER = 999_999_999
+_MAX_SOURCES = 20
+_Name = TypeVar("_Name", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """Whose events: the template's name, `attempt` (None: the current one), the bearer `token` as it came."""
+    """Whose events: the template's name, `attempt` (None: the current one), the bearer `token` or else the `ticket`
+    as they came."""
 
     namespace: str
     name: str
     version: str
     attempt: int | None
     token: str | None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamQuery:
     """How the events are wanted. `last_event_id` is what the client sent, unchecked; `tail` is None for all;
-    `wait`: a version that was never built is waited for."""
+    `wait`: a version that was never built is waited for; `download`: as a file."""
 
     attempt: int | None = None
     last_event_id: str | None = None
     follow: bool = True
     tail: int | None = None
     wait: bool = False
+    format: Format = Format.SSE
+    selection: Selection = field(default_factory=Selection)
+    download: bool = False
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +80,27 @@ def find_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str | No
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
 
 
-def parse_query(query_string: bytes, header_id: str | None) -> StreamQuery:
-    """Reads the query; `header_id` is the Last-Event-ID header, which wins. RequestError for nonsense."""
+def parse_query(query_string: bytes, header_id: str | None, accept: str | None = None) -> StreamQuery:
+    """Reads the query; `header_id` is the Last-Event-ID header, which wins, `accept` the Accept header, which does not.
+    RequestError for nonsense."""
     pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
     _refuse_keys(pairs)
     query = dict(pairs)
     if len(query) != len(pairs):
         raise RequestError("a parameter of the query is given twice", hint="give each once", code="bad_query")
-    if later := sorted(_NOT_YET & query.keys()):
-        raise RequestError(f"`?{later[0]}=` is not offered by this server", hint="leave it out", code="bad_query")
-    if query.get("format", "sse") != "sse":
-        raise RequestError(f"there is no format {query['format']!r}", hint="the format is sse", code="bad_query")
+    wanted, download = _format(query, accept), _flag(query, "download", default=False)
+    if download and wanted is Format.SSE:
+        raise RequestError("?download=1 is for files", hint="add format=text or format=ndjson", code="bad_query")
     return StreamQuery(
         attempt=_number(query, "attempt", 1),
         last_event_id=header_id or query.get("last_event_id") or None,
         follow=_flag(query, "follow", default=True),
         tail=_number(query, "tail", 0),
         wait=_flag(query, "wait", default=False),
+        format=wanted,
+        selection=_selection(query),
+        download=download,
+        ticket=query.get("ticket") or None,
     )
 
 
@@ -103,6 +117,37 @@ def choose_start(query: StreamQuery, attempt: int, next_seq: int, *, over: bool)
         seq = max(0, next_seq - max(query.tail, 1 if over else 0))  # the terminal frame always passes
         return Start(seq, "gap" if seq else "start")
     return Start(0, "start")
+
+
+def _format(query: Mapping[str, str], accept: str | None) -> Format:
+    if "format" in query:
+        return _one_of(Format, "format", query["format"])
+    types = [part.partition(";")[0].strip().lower() for part in (accept or "").split(",")]
+    known = {"text/event-stream": Format.SSE, "application/x-ndjson": Format.NDJSON, "text/plain": Format.TEXT}
+    return next((known[kind] for kind in types if kind in known), Format.SSE)
+
+
+def _selection(query: Mapping[str, str]) -> Selection:
+    phases = sources = level = None
+    if "phase" in query:
+        phases = frozenset(_one_of(Phase, "phase", name) for name in query["phase"].split(","))
+    if "source" in query:
+        sources = frozenset(query["source"].split(","))
+        if "" in sources or len(sources) > _MAX_SOURCES:
+            raise RequestError(
+                f"?source= takes 1 to {_MAX_SOURCES} names", hint="separate them by commas", code="bad_query"
+            )
+    if "level" in query:
+        level = _one_of(Level, "level", query["level"])
+    return Selection(phases, sources, level)
+
+
+def _one_of(kind: type[_Name], name: str, value: str) -> _Name:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise RequestError(f"?{name}={value[:40]} is none of {known}", hint="mend it", code="bad_query") from None
 
 
 def _refuse_keys(pairs: Iterable[tuple[str, str]]) -> None:

@@ -146,6 +146,10 @@ class StoredLog:
             last += 1
         return first if last == place + 1 else b"".join(self._tail[place:last])
 
+    def block_begins(self) -> Sequence[int]:
+        """The bytes at which blocks begin, in order."""
+        return tuple(self._index.offsets)
+
     async def read_block(self, offset: int) -> bytes:
         """Whole frames from `offset` to the end of its block, from the file."""
         return await self._read(offset, self._index.block_end(offset))
