@@ -18,13 +18,14 @@ from ingot.dispatch import Dispatch
 from ingot.errors import ConflictError, ForbiddenError, NotFoundError
 from ingot.launcher.computers import Computers
 from ingot.queue.builds import BuildQueue
-from ingot.records.account import Scope
+from ingot.records.account import Principal, Scope
 from ingot.records.build import Build, BuildFlags
 from ingot.records.ref import Ref, is_name, is_version
 from ingot.records.template import Template
 from ingot.registry import Registry
 from ingot.store.garbage import Garbage, GarbageCollector, Roots
 from ingot.template import Publication, load_canonical
+from ingot.tickets import Tickets
 from ingot.vault import Vault
 
 
@@ -35,6 +36,7 @@ class Control:
     registry: Registry
     queue: BuildQueue
     access: Access
+    tickets: Tickets
     vault: Vault
     dispatch: Dispatch
     tools: BuildTools
@@ -111,12 +113,7 @@ class Control:
     async def resolve_stream(self, request: StreamRequest) -> StreamTarget:
         """Whose events a request may read. Raises UnauthenticatedError, ForbiddenError, and NotFoundError with
         the code `not_built` for a version that was never built."""
-        caller = await self.access.authenticate(request.token)
-        if not caller.may(Scope.READ):
-            raise ForbiddenError("this key may not read", hint="make one with the scope `read`")
-        if not (is_name(request.namespace) and is_name(request.name) and is_version(request.version)):
-            raise NotFoundError("there is no such template", hint="references look like namespace/name@1.0.0")
-        ref = Ref(request.namespace, request.name, request.version)
+        ref, caller = await self._reader_of(request)
         item = await self.registry.get(caller.account, ref)
         if request.attempt is not None:
             build = await self.queue.attempt(caller.account, ref, request.attempt)
@@ -128,3 +125,16 @@ class Control:
             hint = f"start a build with POST /api/templates/{ref.namespace}/{ref.name}/{ref.version}/build"
             raise NotFoundError(f"{ref} was never built", hint=hint, code=NOT_BUILT)
         return StreamTarget(build.id, build.attempt, caller.account, caller.key_id)
+
+    async def _reader_of(self, request: StreamRequest) -> tuple[Ref, Principal]:
+        """What is asked for and by whom; a key in the header goes before a ticket."""
+        is_ref = is_name(request.namespace) and is_name(request.name) and is_version(request.version)
+        if is_ref and request.token is None and request.ticket is not None:
+            ref = Ref(request.namespace, request.name, request.version)
+            return ref, await self.tickets.redeem(request.ticket, ref)
+        caller = await self.access.authenticate(request.token)
+        if not caller.may(Scope.READ):
+            raise ForbiddenError("this key may not read", hint="make one with the scope `read`")
+        if not is_ref:
+            raise NotFoundError("there is no such template", hint="references look like namespace/name@1.0.0")
+        return Ref(request.namespace, request.name, request.version), caller

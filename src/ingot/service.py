@@ -22,6 +22,7 @@ import uvloop
 from ingot.access import Access
 from ingot.api.app import create_app
 from ingot.api.connection import StreamingProtocol
+from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
@@ -51,6 +52,7 @@ from ingot.store.garbage import GarbageCollector
 from ingot.store.goldens import GoldenStore
 from ingot.store.layers import LayerStore
 from ingot.store.tree import remove_tree
+from ingot.tickets import Tickets
 from ingot.vault import Vault
 from ingot.worker import Worker, Workshop
 
@@ -129,9 +131,10 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             Computers(backend, tools.layers, tools.goldens, vault.reveal, settings)
         )
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
-        control = Control(registry, queue, access, vault, dispatch, tools, _limits(settings), collector, computers)
-        limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
-        stream = EventStream(logs, control.resolve_stream, limits=limits, is_live=access.is_live)
+        tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
+        control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers)
+        open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
+        stream = EventStream(logs, control.resolve_stream, limits=open_limits, is_live=access.is_live, cors=cors)
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
         worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
@@ -143,6 +146,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             builds=control,
             computers=computers,
             stream=stream,
+            tickets=tickets,
+            cors=cors,
             metrics=metrics,
             settings=describe_settings(settings, origin),
         )

@@ -7,6 +7,7 @@ says `_mb`. `ingot up --show-settings` prints every value and where it came from
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import types
 import typing
@@ -48,6 +49,7 @@ class Settings:
     allow_networks: tuple[str, ...] = ()
     mirror: str = ""
     run_idle_timeout: float = 900
+    cors_origins: tuple[str, ...] = ()
     stream_limit: int = 9000
     account_stream_limit: int = 6000
     log_level: str = "info"
@@ -130,6 +132,7 @@ def _from_flags(flags: Mapping[str, Any] | None) -> list[tuple[str, Any, str]]:
     ]
 
 
+_ORIGIN = re.compile(r"\*|https?://[a-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 _TYPES = typing.get_type_hints(Settings)
 
 
@@ -165,6 +168,8 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
         refuse("listen", "write HOST:PORT, such as 127.0.0.1:7070")
     if settings.machine not in ("auto", "container", "qemu"):
         refuse("machine", "choose auto, container or qemu")
+    if any(not _ORIGIN.fullmatch(allowed) for allowed in settings.cors_origins):
+        refuse("cors_origins", "write origins such as https://console.example:8443, or *")
     for entry in fields(Settings):
         value = getattr(settings, entry.name)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:

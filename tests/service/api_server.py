@@ -18,6 +18,7 @@ import uvicorn
 from ingot.access import Access
 from ingot.api.app import create_app
 from ingot.api.connection import StreamingProtocol
+from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.services import Services
 from ingot.api.stream_request import StreamRequest
@@ -34,6 +35,7 @@ from ingot.registry import Registry
 from ingot.settings import Settings, describe_settings
 from ingot.storage.database import Database
 from ingot.template import Publication
+from ingot.tickets import Tickets
 from ingot.vault import Vault
 
 HELLO = b"""\
@@ -213,16 +215,21 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         assert key is not None
         builds, computers = ScriptedBuilds(registry, queue), ScriptedComputers()
         server: Server
+        tickets = Tickets(db)
 
         async def resolve(request: StreamRequest) -> StreamTarget:
-            caller = await access.authenticate(request.token)
             ref = Ref(request.namespace, request.name, request.version)
+            if request.ticket is not None:
+                caller = await tickets.redeem(request.ticket, ref)
+            else:
+                caller = await access.authenticate(request.token)
             await registry.get(caller.account, ref)
             build = await queue.current(caller.account, ref)
             if build is None:
                 raise NotFoundError(f"{ref} was never built", code=NOT_BUILT)
             return StreamTarget(build.id, build.attempt)
 
+        cors = CorsPolicy(["http://console.test"])
         services = Services(
             registry=registry,
             queue=queue,
@@ -230,7 +237,9 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             vault=vault,
             builds=builds,
             computers=computers,
-            stream=EventStream(EventLogs(directory / "logs"), resolve),
+            stream=EventStream(EventLogs(directory / "logs"), resolve, cors=cors),
+            tickets=tickets,
+            cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,
             hosts=hosts,

@@ -206,7 +206,7 @@ async def test_the_event_stream_is_part_of_the_server(server: Server) -> None:
     ref = await server.ready_template()
     answer = await server.http.get(f"{path_of(ref)}/build/events?follow=0")
     assert answer.headers["Content-Type"].startswith("text/event-stream")
-    assert (await server.http.post(f"{path_of(ref)}/build/events")).headers["Allow"] == "GET, HEAD"
+    assert (await server.http.post(f"{path_of(ref)}/build/events")).headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_a_full_host_is_told_with_retry_after(server: Server) -> None:

@@ -266,6 +266,11 @@ class NewKey(Key):
     key: str = Field(description="The key itself; it is shown this once.")
 
 
+class StreamTicket(Closed):
+    ticket: str = Field(description="For `?ticket=`. It is shown this once.")
+    expires_at: Time
+
+
 class Keys(Closed):
     keys: list[Key]
 

@@ -40,7 +40,7 @@ def create_app(services: Services) -> ASGIApp:
     """The server's ASGI application."""
     api = build_api()
     api.state.services = services
-    return Front(api, services.stream)
+    return Front(api, services.stream, services.cors)
 
 
 def build_api() -> FastAPI:

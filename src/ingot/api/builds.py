@@ -17,7 +17,7 @@ from ingot.errors import NotFoundError
 from ingot.records.account import Scope
 from ingot.records.build import Build, BuildFlags, BuildState
 from ingot.records.item import Item
-from ingot.records.wire import Json, attempt_detail_json, attempt_json, build_json, listing
+from ingot.records.wire import Json, attempt_detail_json, attempt_json, build_json, iso_time, listing
 
 _PLACE = "/templates/{namespace}/{name}/{version}"
 _NOTHING_BUILDS = answers.Idle | answers.Envelope
@@ -52,6 +52,15 @@ async def cancel_build(ref: RefInPath, caller: Caller, use: Use) -> Any:
     if await use.builds.cancel(caller.account, ref):
         return {"status": "cancelling"}
     return JSONResponse({"status": "idle"}, 404)
+
+
+@router.post(_PLACE + "/build/events/ticket", **keyed(Scope.READ, answers.StreamTicket, 404, status=201))
+async def make_ticket(ref: RefInPath, caller: Caller, use: Use) -> Json:
+    """A ticket for a browser's EventSource: `GET …/build/events?ticket=…`. It reads this version's events only, is to
+    be used within five minutes, and serves reconnects until it expires or its key is revoked."""
+    await use.registry.get(caller.account, ref)
+    ticket, expires_ms = await use.tickets.issue(caller, ref)
+    return {"ticket": ticket, "expires_at": iso_time(expires_ms)}
 
 
 @router.get(_PLACE + "/builds", **keyed(Scope.READ, answers.Attempts, 404))

@@ -126,14 +126,19 @@ class ClientSide:
         await self._start(204, [(b"cache-control", b"no-store"), (b"x-build-stream-version", b"1"), *headers])
         await self._send({"type": "http.response.body", "body": b""})
 
+    async def answer_options(self) -> None:
+        """204 with the methods that the address takes."""
+        await self._start(204, [(b"allow", b"GET, HEAD, OPTIONS")])
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def refuse(self, error: Exception) -> None:
         status, body, headers = error_body(error, self._request_id)
         await self._send_json(status, body, headers)
 
     async def refuse_method(self) -> None:
-        error = RequestError("this address takes GET and HEAD only", code="method_not_allowed")
+        error = RequestError("this address takes GET, HEAD and OPTIONS only", code="method_not_allowed")
         _, body, headers = error_body(error, self._request_id)
-        await self._send_json(405, body, {**headers, "Allow": "GET, HEAD"})
+        await self._send_json(405, body, {**headers, "Allow": "GET, HEAD, OPTIONS"})
 
     def close(self) -> None:
         if self._timer is not None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ingot.api.client_side import COMMENT, ClientSide, Receive, Scope, Send
+from ingot.api.cors import CorsPolicy
 from ingot.api.direct_lane import Lane, Turns
 from ingot.api.errors import new_request_id
 from ingot.api.log_document import is_document, last_wanted, send_document
@@ -74,12 +75,14 @@ class EventStream:
         poll: float = 1,
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - a frozen value
         is_live: Callable[[str], Awaitable[bool]] | None = None,
+        cors: CorsPolicy | None = None,
     ) -> None:
         self._logs = logs
         self._resolve = resolve
         self._heartbeat = heartbeat
         self._stall = stall
         self._poll = poll
+        self._cors = cors or CorsPolicy()
         self._turns = Turns()
         self._streams = OpenStreams(heartbeat=heartbeat, stall=stall, limits=limits, is_live=is_live)
 
@@ -91,6 +94,7 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = new_request_id()
         reader = ClientSide(scope, receive, send, request_id, self._stall)
+        reader.headers = self._cors.headers_for(find_header(scope["headers"], b"origin"))
         try:
             await self._answer(scope, reader)
         except RequestError as error:
@@ -120,6 +124,9 @@ class EventStream:
         await self._streams.aclose(spread)
 
     async def _answer(self, scope: Scope, reader: ClientSide) -> None:
+        if scope["method"] == "OPTIONS":
+            await reader.answer_options()
+            return
         if scope["method"] not in ("GET", "HEAD"):
             await reader.refuse_method()
             return

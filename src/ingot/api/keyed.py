@@ -41,7 +41,7 @@ class KeyedRoute(APIRoute):
 
         async def authorise_and_handle(request: Request) -> Response:
             services = services_of(request)
-            check_origin(request, services.hosts)
+            check_origin(request, services)
             request.state.caller = await authorise(request, services, scope)
             body = await read_body(request)
             return await handle(Request(request.scope, _replay(body)))
@@ -78,17 +78,18 @@ async def read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def check_origin(request: Request, hosts: frozenset[str] | None) -> None:
+def check_origin(request: Request, services: Services) -> None:
     """Refuses what a foreign web page makes a browser send: a name that is not ours (DNS rebinding), or a change
     asked for by another site."""
-    host = request.headers.get("host", "")
+    host, hosts = request.headers.get("host", ""), services.hosts
     name = _split(f"//{host}")[1]
     if hosts is not None and name not in hosts and not _is_loopback(name):
         raise ForbiddenError(
             f"this server is not known as {host[:100]!r}", hint="call it by its own address", code="bad_host"
         )
     origin = request.headers.get("origin")
-    if origin is not None and request.method not in _SAFE_METHODS and _split(origin)[0] != host:
+    is_change = request.method not in _SAFE_METHODS
+    if origin is not None and is_change and _split(origin)[0] != host and not services.cors.allows(origin):
         raise ForbiddenError(
             f"a page of {origin[:100]!r} may not change anything here", hint="call the API directly", code="bad_origin"
         )

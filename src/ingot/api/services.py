@@ -14,6 +14,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from ingot.access import Access
+from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.queue.builds import BuildQueue
@@ -23,6 +24,7 @@ from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
 from ingot.template import Publication
+from ingot.tickets import Tickets
 from ingot.vault import Vault
 
 
@@ -73,7 +75,8 @@ class Computers(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything behind the API. `settings` is what `describe_settings` says; `ready` tells whether requests are
-    taken; `hosts` are the names under which the server may be called, None for any."""
+    taken; `hosts` are the names under which the server may be called, None for any; `cors` the
+    pages that may call it."""
 
     registry: Registry
     queue: BuildQueue
@@ -82,10 +85,12 @@ class Services:
     builds: BuildControl
     computers: Computers
     stream: EventStream
+    tickets: Tickets
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
     hosts: frozenset[str] | None = None
+    cors: CorsPolicy = field(default_factory=CorsPolicy)
 
 
 def services_of(request: Request) -> Services:

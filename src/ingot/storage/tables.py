@@ -49,6 +49,18 @@ api_keys = Table(
     Column("revoked_ms", BigInteger),
 )
 
+stream_tickets = Table(
+    "stream_tickets",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("key_id", Text, ForeignKey("api_keys.id"), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("issued_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Index("ix_stream_tickets_key_id", "key_id", "issued_ms"),
+)
+
 secrets = Table(
     "secrets",
     metadata,
