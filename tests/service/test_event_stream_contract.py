@@ -219,7 +219,7 @@ async def test_a_version_never_built_says_how_to_build_it_or_is_waited_for(strea
 async def test_other_methods_are_refused(stream: Stream) -> None:
     async with stream.get(method="DELETE") as response:
         assert response.status == 405
-        assert response.headers["allow"] == "GET, HEAD"
+        assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_silence_is_filled_with_comments_that_end_no_block(tmp_path: Path) -> None:

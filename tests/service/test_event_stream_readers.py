@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
+import struct
 import tracemalloc
 from pathlib import Path
 
+import pytest
 from tests.service.event_stream_server import PATH, Stream, end, serving
 
 from ingot.api.connection import CONNECTION
@@ -215,3 +218,23 @@ async def test_a_drain_is_spread_and_late_comers_end_at_once(tmp_path: Path) -> 
         async with stream.get() as response:
             assert (await response.all()).endswith(b"retry: 5000\n")
         await end(reporter)
+
+
+async def test_a_client_that_resets_its_connection_leaves_no_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(tmp_path) as stream:
+        await stream.finished(60_000)
+        for _ in range(20):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.connect(("127.0.0.1", stream.port))
+            connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_live_test\r\n\r\n".encode())
+            await until_open(stream, 1)
+            connection.close()
+            await until_open(stream, 0)
+        before = len(os.listdir("/proc/self/fd"))
+        await asyncio.sleep(0)
+        assert len(os.listdir("/proc/self/fd")) <= before
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

@@ -178,6 +178,16 @@ class ClientSide:
         elif self._loop.time() - self._writing_since >= self._stall:
             self.cut_off()
 
+    async def until_cut_off(self) -> None:
+        """Ends the connection and returns when the server library knows it."""
+        assert self.connection is not None
+        if not self.connection.lost:
+            known = asyncio.Event()
+            self.connection.on_lost = known.set
+            self.cut_off()
+            async with asyncio.timeout(self._stall):
+                await known.wait()
+
     def cut_off(self) -> None:
         """Ends the connection without waiting for the client."""
         self.stalled = True

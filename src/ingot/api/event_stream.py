@@ -184,6 +184,7 @@ class EventStream:
         reader = stream.client
         assert reader.connection is not None
         if not await reader.flushed():
+            await reader.until_cut_off()
             return
         assert stream.log is not None
         lane = Lane(stream.log, offset, reader.connection, self._turns, chunked=chunked, opening=_RETRY, until=until)
@@ -195,7 +196,7 @@ class EventStream:
             stream.drop_lane()
             lane.close()
         if lane.failed:
-            reader.cut_off()
+            await reader.until_cut_off()
         await reader.end()
 
     async def _wait_for_build(
