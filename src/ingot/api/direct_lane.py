@@ -38,7 +38,7 @@ class Turns:
     def __init__(self) -> None:
         self._ready: deque[Lane] = deque()
         self._scheduled = False
-        self._wires: dict[tuple[int, int, int, bool], bytes] = {}
+        self._wires: dict[tuple[int, int, int], bytes] = {}
 
     def add(self, lane: Lane) -> None:
         """The lane may be able to send."""
@@ -47,16 +47,16 @@ class Turns:
             self._ready.append(lane)
             self._schedule()
 
-    def shared_wire(self, log: StoredLog, begin: int, end: int, *, chunked: bool) -> bytes | None:
+    def shared_wire(self, log: StoredLog, begin: int, end: int) -> bytes | None:
         """Bytes [begin, end) of the log as they go out, None when they are not in memory. Made once for all."""
-        key = (id(log), begin, end, chunked)
+        key = (id(log), begin, end)
         wire = self._wires.get(key)
         if wire is None:
             content = log.in_memory(begin)
             if content is None or len(content) < end - begin:
                 return None
             content = content[: end - begin]
-            wire = b"%x\r\n%b\r\n" % (len(content), content) if chunked else content
+            wire = _framed(content)
             if len(self._wires) >= _SHARED:
                 self._wires.clear()
             self._wires[key] = wire
@@ -88,7 +88,7 @@ class Lane:
     (between two chunks), the client went, or the log must be read in another way from `offset` on."""
 
     __slots__ = (
-        "_blocked", "_body_end", "_chunked", "_connection", "_file", "_lead", "_log", "_loop", "_opening", "_outq",
+        "_blocked", "_body_end", "_connection", "_file", "_lead", "_log", "_loop", "_opening", "_outq",
         "_sock", "_stopping", "_trail", "_turns", "_until", "done", "failed", "offset", "progress", "queued",
     )  # fmt: skip
 
@@ -99,14 +99,12 @@ class Lane:
         connection: Connection,
         turns: Turns,
         *,
-        chunked: bool,
         opening: bytes,
         until: int | None,
     ) -> None:
         self._log = log
         self._connection = connection
         self._turns = turns
-        self._chunked = chunked
         self._until = until
         self._loop = asyncio.get_running_loop()
         self._sock = connection.open_socket()
@@ -154,7 +152,7 @@ class Lane:
 
     def send_comment(self, comment: bytes) -> None:
         """Sends a heartbeat. Only while idle."""
-        self._lead = self._framed(comment)
+        self._lead = _framed(comment)
         self._turns.add(self)
 
     def is_stalled(self, seconds: float) -> bool:
@@ -195,7 +193,7 @@ class Lane:
                 self._log.await_more(self)
                 return
             elif self._opening:
-                self._lead, self._opening = self._framed(self._opening), b""
+                self._lead, self._opening = _framed(self._opening), b""
             elif not self._next_chunk():
                 self._finish()
                 return
@@ -215,7 +213,7 @@ class Lane:
         end = self._log.end if self._until is None else self._until
         end = min(end, self.offset + _CHUNK)
         if end - self.offset <= _SMALL:
-            wire = self._turns.shared_wire(self._log, self.offset, end, chunked=self._chunked)
+            wire = self._turns.shared_wire(self._log, self.offset, end)
             if wire is not None:
                 self._sent(wire, self._sock.send(wire), end)
                 return True
@@ -229,8 +227,7 @@ class Lane:
 
     def _begin(self, end: int) -> None:
         self._body_end = end
-        if self._chunked:
-            self._lead, self._trail = b"%x\r\n" % (end - self.offset), b"\r\n"
+        self._lead, self._trail = b"%x\r\n" % (end - self.offset), b"\r\n"
 
     def _sent(self, wire: bytes, count: int, end: int) -> None:
         """`count` bytes of a whole chunk went out; what is left goes the other way."""
@@ -238,7 +235,7 @@ class Lane:
         if count == len(wire):
             self.offset = self._body_end = end
             return
-        lead = wire.index(b"\n") + 1 if self._chunked else 0
+        lead = wire.index(b"\n") + 1
         size = end - self.offset
         self._lead, self._trail = wire[count:lead], wire[max(count, lead + size) :]
         self._body_end = end
@@ -278,9 +275,6 @@ class Lane:
         self.offset += count
         return count
 
-    def _framed(self, content: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(content), content) if self._chunked else content
-
     # --- waiting for the socket, ending
 
     def _block(self) -> None:
@@ -303,3 +297,8 @@ class Lane:
     def _finish(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
+
+
+def _framed(content: bytes) -> bytes:
+    """As an HTTP chunk: the server library sends bodies without a length in chunks, whatever version was asked for."""
+    return b"%x\r\n%b\r\n" % (len(content), content)

@@ -175,11 +175,11 @@ class EventStream:
             as_stored = query.format is Format.SSE and not query.selection.selects
             if as_stored and reader.connection is not None and log.is_plain:
                 offset = await log.offset_of(start.seq)
-                await self._send_direct(stream, offset, until, chunked=_is_chunked(scope))
+                await self._send_direct(stream, offset, until)
             else:
                 await self._pump(log.cursor(start.seq), stream, query, until=until)
 
-    async def _send_direct(self, stream: OpenStream, offset: int, until: int | None, *, chunked: bool) -> None:
+    async def _send_direct(self, stream: OpenStream, offset: int, until: int | None) -> None:
         """Sends frames from byte `offset` of the log on past the server library, to the end."""
         reader = stream.client
         assert reader.connection is not None
@@ -187,7 +187,7 @@ class EventStream:
             await reader.until_cut_off()
             return
         assert stream.log is not None
-        lane = Lane(stream.log, offset, reader.connection, self._turns, chunked=chunked, opening=_RETRY, until=until)
+        lane = Lane(stream.log, offset, reader.connection, self._turns, opening=_RETRY, until=until)
         stream.take_lane(lane)
         try:
             lane.start()
@@ -267,11 +267,6 @@ class EventStream:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_chunked(scope: Scope) -> bool:
-    """Whether the server library sends a body without a length in chunks."""
-    return str(scope.get("http_version")) == "1.1"
 
 
 def _raw_path(scope: Scope) -> str:
