@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from tests.acceptance.frames import Frame, check_frames, check_whole, read_frames, take_frames
+from ingot.conformance.frames import Frame, check_frames, check_whole, read_frames, take_frames
 from tests.acceptance.host import HostWatch
 
 INGOT = Path(sys.executable).with_name("ingot")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from ingot.conformance.frames import check_whole
 from tests.acceptance.conftest import running
 from tests.acceptance.documents import template
-from tests.acceptance.frames import check_whole
 from tests.acceptance.server import Server, dump
 
 ENFORCED_WITHIN = 5.0

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from ingot.conformance.frames import Frame, check_frames, check_whole, read_frames
 from tests.acceptance.conftest import running
 from tests.acceptance.documents import template
-from tests.acceptance.frames import Frame, check_frames, check_whole, read_frames
 from tests.acceptance.server import Server, dump, lines_of
 
 RESTARTED = "the server restarted during this build: going on from the last finished step"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ingot.conformance.frames import Frame
 from tests.acceptance.conftest import running
-from tests.acceptance.frames import Frame
 from tests.acceptance.server import Server, dump, lines_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from ingot.conformance.frames import Frame, read_frames
 from tests.acceptance.conftest import NewServer, running
 from tests.acceptance.documents import template
-from tests.acceptance.frames import Frame, read_frames
 from tests.acceptance.server import Server, dump, lines_of
 
 

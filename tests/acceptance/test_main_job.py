@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ingot.conformance.frames import FIRST_BYTES, PHASES, Frame, check_whole, read_frames, take_frames
 from tests.acceptance.documents import pages, template
-from tests.acceptance.frames import FIRST_BYTES, PHASES, Frame, check_whole, read_frames, take_frames
 from tests.acceptance.server import KEY, Server, dump, lines_of
 
 STEPS = 20

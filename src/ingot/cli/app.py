@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, keys, login, secrets, server, templates
+from ingot.cli import builds, computers, conformance, keys, login, secrets, server, templates
 
 app = typer.Typer(
     name="ingot",
@@ -48,4 +48,5 @@ app.add_typer(secrets.app, name="secrets")
 app.command("login")(login.login)
 app.command("gc")(server.gc)
 app.command("doctor")(server.doctor)
+app.command("conformance")(conformance.conformance)
 app.command("version")(server.version)
