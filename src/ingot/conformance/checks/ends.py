@@ -61,10 +61,10 @@ async def before_status(subject: Subject) -> None:
         try:
             while (status := (await subject.status(path))["status"]) == "building":  # noqa: ASYNC110 - over HTTP
                 await asyncio.sleep(0.05)
-            replay = await subject.read(path, "?follow=0")
-            must(replay and replay[-1].is_end, f"the status was {status}, a replay had no terminal frame")
             await asyncio.wait([watching], timeout=_LATE)
             must(watching.done(), f"the status was {status}, {_LATE} s later a reader had no terminal frame")
+            replay = await subject.read(path, "?follow=0")
+            must(replay and replay[-1].is_end, f"the status was {status}, a replay had no terminal frame")
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -42,6 +42,7 @@ _SHOWN = [
     "end",
 ]
 _CANARY = "conformance_canary"
+_PADDING = "as long as the lines are that tools print when they tell what they do"
 _PIECES = (
     'awk -v s="$CONFORMANCE_CANARY" \'BEGIN { for (i = 1; i < length(s); i++) '
     '{ printf "%s", substr(s, 1, i); fflush(); system("sleep 0.02"); print substr(s, i + 1) } }\''
@@ -96,10 +97,12 @@ async def hidden(subject: Subject) -> None:
 async def caps(subject: Subject) -> None:
     """Of a flood the first 16 MiB and the last 256 KiB are kept, with a warning that tells what is left out, and the
     failure behind it."""
-    build = await subject.whole(await subject.build("seq -f 'flood %010g' 1 3000000; echo the very end; exit 3"))
+    build = await subject.whole(
+        await subject.build(f"seq -f 'flood %010.0f {_PADDING}' 1 400000; echo the very end; exit 3")
+    )
     lines = _lines(build)
     flood = [line for line in lines if line.startswith("flood ")]
-    must(flood[0] == "flood 0000000001" and flood[-1] == "flood 0003000000", "begin or end of the flood is missing")
+    must("0000000001" in flood[0] and "0000400000" in flood[-1], "begin or end of the flood is missing")
     must("the very end" in lines, "the last line is missing")
     kept = sum(len(line) + 1 for line in flood)
     must(16 * 2**20 <= kept + 64 * 1024 <= 17 * 2**20, f"{kept} bytes were kept")

@@ -11,7 +11,7 @@ from ingot.conformance.frames import Frame, check_frames, check_whole, read_fram
 from ingot.conformance.subject import Recorded, Subject, frames_so_far
 
 _STEADY = "for i in $(seq 1 {count}); do echo steady $i; sleep 0.01; done"
-_FLAT_OUT = 'for i in $(seq 1 {rounds}); do seq -f "round $i line %g" 1 500; sleep 0.01; done'
+_FLAT_OUT = 'for i in $(seq 1 {rounds}); do seq -f "round $i line %g" 1 500; sleep 0.03; done'
 
 
 @check("replay.same")
@@ -31,7 +31,7 @@ async def joins(subject: Subject) -> None:
 @check("replay.many_joins", core=False, alone=True, deadline=300)
 async def many_joins(subject: Subject) -> None:
     """So do 200 readers who join while the build writes as fast as it can."""
-    await _join(subject, readers=200, rounds=200)
+    await _join(subject, readers=200, rounds=80)
 
 
 @check("replay.queued", core=False, alone=True, deadline=300)
@@ -41,8 +41,7 @@ async def queued(subject: Subject) -> None:
         path = await subject.build("sleep 30")
         if (await subject.status(path))["queue_position"]:
             async with subject.stream(path) as stream:
-                await stream.until(b"\n\n", 5)
-                must("queue" in frames_so_far(stream)[0].line, "the first line tells nothing of a queue")
+                await stream.until(b" in the queue", 5)
             return
 
 
@@ -124,7 +123,7 @@ async def _join(subject: Subject, readers: int, rounds: int) -> None:
         await stream.until(b"round 1 ")
 
         async def join() -> bytes:
-            await asyncio.sleep(random.uniform(0, 0.02 * rounds))  # noqa: S311 - spreads the joins
+            await asyncio.sleep(random.uniform(0, 0.03 * rounds))  # noqa: S311 - spreads the joins
             async with subject.stream(path) as joined:
                 return stored_bytes(await joined.all())
 

@@ -72,7 +72,7 @@ async def heartbeat(subject: Subject) -> None:
 @check("wire.live")
 async def live(subject: Subject) -> None:
     """A line is on the wire while its step still runs, as soon as it is written."""
-    path = await subject.build("echo marked; sleep 600")
+    path = await subject.build("echo marked; sleep 15")
     async with subject.stream(path) as stream:
         await stream.until(b'"line":"marked"')
         must((await subject.status(path))["status"] == "building", "the build was over when its line came")
