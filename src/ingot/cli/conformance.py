@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +37,8 @@ def conformance(
     Templates `default/conformance-…` are published, built and removed again; a key and a secret are made and removed
     where the API key may do so.
     """
+    import asyncio
+
     import ingot.conformance.checks  # noqa: F401  registers them
     from ingot.conformance.checking import CHECKS, chosen
 

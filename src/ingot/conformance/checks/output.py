@@ -97,14 +97,13 @@ async def hidden(subject: Subject) -> None:
 async def caps(subject: Subject) -> None:
     """Of a flood the first 16 MiB and the last 256 KiB are kept, with a warning that tells what is left out, and the
     failure behind it."""
-    build = await subject.whole(
-        await subject.build(f"seq -f 'flood %010.0f {_PADDING}' 1 400000; echo the very end; exit 3")
-    )
+    flood = f"seq -f 'flood %010.0f {_PADDING}' 1 400000"
+    build = await subject.whole(await subject.build(f"{flood}; echo the very end; exit 3"))
     lines = _lines(build)
-    flood = [line for line in lines if line.startswith("flood ")]
-    must("0000000001" in flood[0] and "0000400000" in flood[-1], "begin or end of the flood is missing")
+    shown = [line for line in lines if line.startswith("flood ")]
+    must("0000000001" in shown[0] and "0000400000" in shown[-1], "begin or end of the flood is missing")
     must("the very end" in lines, "the last line is missing")
-    kept = sum(len(line) + 1 for line in flood)
+    kept = sum(len(line) + 1 for line in shown)
     must(16 * 2**20 <= kept + 64 * 1024 <= 17 * 2**20, f"{kept} bytes were kept")
     must(sum(frame.data["level"] == "warn" for frame in build.frames) == 1, "there is not one warning")
     must(build.end.data["error"].get("exit_code") == 3, "the failure is another")
