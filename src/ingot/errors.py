@@ -10,6 +10,7 @@
         UnauthenticatedError     no key, or a key that is not valid
         ForbiddenError           the key lacks the scope
         NotFoundError            it is not there, or not for this account
+        GoneError                it was there and was removed when its time was over
         ConflictError            it contradicts what is there
         TooLargeError            it passes a size limit
         UnprocessableError       it can be read but means nothing valid
@@ -111,6 +112,10 @@ class ForbiddenError(RequestError):
 
 class NotFoundError(RequestError):
     code = "not_found"
+
+
+class GoneError(RequestError):
+    code = "gone"
 
 
 class ConflictError(RequestError):

@@ -35,6 +35,7 @@ from ingot.control import Control
 from ingot.credentials import local_url, write_key
 from ingot.dispatch import Dispatch
 from ingot.errors import HostError, IngotError
+from ingot.events.keeper import LogAges, LogKeeper
 from ingot.events.log import EventLogs
 from ingot.launcher.computers import Computers
 from ingot.machine.container.backend import ContainerBackend, ContainerSettings
@@ -70,6 +71,7 @@ class Parts:
     control: Control
     services: Services
     worker: Worker
+    keeper: LogKeeper
     first_key: str | None = field(repr=False)
 
 
@@ -151,7 +153,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             metrics=metrics,
             settings=describe_settings(settings, origin),
         )
-        yield Parts(control, services, worker, await access.bootstrap(settings.bootstrap_key))
+        keeper = LogKeeper(logs, LogAges(settings.log_compact_after, settings.log_keep_days))
+        yield Parts(control, services, worker, keeper, await access.bootstrap(settings.bootstrap_key))
 
 
 async def _check_host(backend: Backend) -> None:
@@ -245,20 +248,27 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
             await parts.worker.settle()
             _tell_start(settings, sock, parts.first_key)
             ready = True
-            await _run_both(server, sock, parts.worker)
+            await _run(server, sock, parts)
 
 
-async def _run_both(server: uvicorn.Server, sock: socket.socket, worker: Worker) -> None:
-    """The server until it is asked to stop, beside the worker; when the worker dies the server ends with it."""
-    working = asyncio.create_task(worker.run(), name="worker")
-    working.add_done_callback(lambda _: setattr(server, "should_exit", True))
+async def _run(server: uvicorn.Server, sock: socket.socket, parts: Parts) -> None:
+    """The server until it is asked to stop, beside the worker and the keeper of logs; when one of them dies the server
+    ends with it."""
+    beside = [
+        asyncio.create_task(parts.worker.run(), name="worker"),
+        asyncio.create_task(parts.keeper.run(), name="log keeper"),
+    ]
+    for task in beside:
+        task.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
         await server.serve(sockets=[sock])
     finally:
-        working.cancel()
-        results = await asyncio.gather(working, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        raise results[0]
+        for task in beside:
+            task.cancel()
+        results = await asyncio.gather(*beside, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 def _handle_signals(server: uvicorn.Server) -> None:

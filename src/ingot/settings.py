@@ -52,6 +52,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     stream_limit: int = 9000
     account_stream_limit: int = 6000
+    log_compact_after: float = 3600
+    log_keep_days: int = field(default=90, metadata={"or_zero": True})
     log_level: str = "info"
 
     @property
@@ -172,5 +174,7 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
         refuse("cors_origins", "write origins such as https://console.example:8443, or *")
     for entry in fields(Settings):
         value = getattr(settings, entry.name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if value < 0 or (value == 0 and "or_zero" not in entry.metadata):
             refuse(entry.name, "must be above 0")

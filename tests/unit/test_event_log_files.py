@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import CorruptStoreError, StaleEpochError
-from ingot.events import log_file
 from ingot.events.cursor import Cursor
 from ingot.events.frames import encode_lines, encode_terminal
 from ingot.events.log import EventLogs, StoredLog
-from ingot.events.log_file import BATCH
+from ingot.events.log_index import BATCH, LogIndex
 from ingot.events.writer import LogWriter
 from ingot.records.event import FrameId, Level, Phase, Result
 
@@ -317,7 +316,7 @@ async def test_a_wait_ends_by_time_by_news_and_by_wake(tmp_path: Path) -> None:
 
 
 def test_the_index_names_a_block_at_least_every_batch() -> None:
-    index = log_file.LogIndex()
+    index = LogIndex()
     for _ in range(1000):
         index.extend(1000, 5)
     assert index.seqs == [65 * 5 * n for n in range(len(index.seqs))]

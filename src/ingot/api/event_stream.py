@@ -28,7 +28,7 @@ from ingot.api.stream_request import (
     match_path,
     parse_query,
 )
-from ingot.errors import NotFoundError, RequestError
+from ingot.errors import GoneError, NotFoundError, RequestError
 from ingot.events.cursor import Cursor
 from ingot.events.log import EventLogs, StoredLog
 
@@ -146,6 +146,9 @@ class EventStream:
             await self._wait_for_build(request, query, reader, only_headers=scope["method"] == "HEAD")
             return
         log = await self._logs.awaited(target.build_id)
+        if log.expired:
+            why = f"the log of attempt {target.attempt} is older than logs are kept here, so it was removed"
+            raise GoneError(why, hint="build again for a new one", code="log_expired")
         await self._replay(log, target, query, reader, scope)
 
     async def _replay(

@@ -20,6 +20,7 @@ from ingot.errors import (
     CapacityError,
     ConflictError,
     ForbiddenError,
+    GoneError,
     IngotError,
     NotFoundError,
     RequestError,
@@ -39,6 +40,7 @@ _BY_STATUS: dict[int, type[RequestError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    410: GoneError,
     413: TooLargeError,
     422: UnprocessableError,
 }

@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ingot.errors import CorruptStoreError, StaleEpochError
+from ingot.errors import StaleEpochError
 from ingot.events import log_file
+from ingot.events.compacted import CompactedLog, DecodedPieces
 from ingot.events.cursor import Cursor
+from ingot.events.file_range import read_range
 from ingot.events.frames import FRAME_END, StoredFrame, TerminalFrame, parse_frame
-from ingot.events.log_file import BATCH, LogIndex
+from ingot.events.log_index import BATCH, LogIndex
 from ingot.events.writer import GroupCommit, LogWriter
 
 _TAIL = 1024 * 1024
@@ -37,6 +39,7 @@ class EventLogs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._logs: weakref.WeakValueDictionary[str, StoredLog] = weakref.WeakValueDictionary()
+        self._decoded = DecodedPieces()
 
     async def log(self, build_id: str) -> StoredLog | None:
         """The log of a build, None when nothing was ever written for it."""
@@ -64,6 +67,20 @@ class EventLogs:
         await log.open(epoch)
         return LogWriter(log, attempt, epoch)
 
+    async def stored(self) -> Sequence[tuple[str, float, bool]]:
+        """(build id, seconds since the epoch at which it was written last, whether it is compacted) of all logs with
+        frames."""
+        return await asyncio.to_thread(self._stored)
+
+    async def compact(self, build_id: str) -> bool:
+        """Makes a finished log one compressed file; False for one that is not over. Readers notice nothing: those who
+        have it open go on reading what they opened."""
+        return await self._of(build_id).compact()
+
+    async def expire(self, build_id: str) -> bool:
+        """Removes a finished log's frames for good; False for one that is not over. Who has it open reads on."""
+        return await self._of(build_id).expire()
+
     async def delete(self, build_id: str) -> None:
         """Removes a log. Its readers end; a writer it still has is refused."""
         log = self._logs.pop(build_id, None)
@@ -74,8 +91,15 @@ class EventLogs:
     def _of(self, build_id: str) -> StoredLog:
         log = self._logs.get(build_id)
         if log is None:
-            log = self._logs[build_id] = StoredLog(self._path(build_id))
+            log = self._logs[build_id] = StoredLog(self._path(build_id), self._decoded)
         return log
+
+    def _stored(self) -> list[tuple[str, float, bool]]:
+        found = []
+        for directory in self._directory.iterdir() if self._directory.exists() else ():
+            if (finished := log_file.finished_at(directory)) is not None:
+                found.append((directory.name, *finished))
+        return found
 
     def _path(self, build_id: str) -> Path:
         if not build_id or "/" in build_id or build_id.startswith("."):
@@ -84,10 +108,14 @@ class EventLogs:
 
 
 class StoredLog:
-    """One attempt's log as its readers see it. `terminal` is the last frame once the attempt is over."""
+    """One attempt's log as its readers see it. `terminal` is the last frame once the attempt is over; an `expired` log
+    had frames and has none any more."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, decoded: DecodedPieces) -> None:
         self.directory = directory
+        self.expired = False
+        self._decoded = decoded
+        self._compacted: CompactedLog | None = None
         self.terminal: TerminalFrame | None = None
         self.deleted = False
         self.epoch = 0
@@ -167,7 +195,7 @@ class StoredLog:
     @property
     def is_plain(self) -> bool:
         """The frames are, or will be, in a plain file."""
-        return True
+        return self._compacted is None
 
     def file_range(self, offset: int) -> tuple[int, int] | None:
         """(descriptor, end): bytes [offset, end) can be sent straight from the file. The descriptor is the log's and
@@ -187,19 +215,9 @@ class StoredLog:
         return self._fd
 
     async def _read(self, begin: int, end: int) -> bytes:
-        """From the page cache at once; from the disk in a thread, so that the loop never waits for it."""
-        fd = self._open_file()
-        block = bytearray(end - begin)
-        try:
-            if os.preadv(fd, [block], begin, os.RWF_NOWAIT) == len(block):
-                return bytes(block)
-        except OSError:
-            pass  # not cached, or a file system without RWF_NOWAIT
-        content = await asyncio.to_thread(os.pread, fd, end - begin, begin)
-        if len(content) != end - begin:
-            path = self.directory / log_file.FRAMES_FILE
-            raise CorruptStoreError(f"{path} is shorter than it was", hint="restore it from a backup")
-        return content
+        if self._compacted is not None:
+            return await self._compacted.read(begin, end)
+        return await read_range(self._open_file(), begin, end, self.directory / log_file.FRAMES_FILE)
 
     # --- waking
 
@@ -231,6 +249,9 @@ class StoredLog:
         self.epoch = await asyncio.to_thread(log_file.read_epoch, self.directory)
         self._index, self._loaded_last = loaded.index, loaded.last
         self.terminal = loaded.last.terminal if loaded.last is not None else None
+        self.expired = loaded.expired
+        if loaded.pieces is not None:
+            self._compacted = CompactedLog(self.directory, loaded.pieces, self._decoded)
         self._loaded = True
         return loaded.torn
 
@@ -238,8 +259,8 @@ class StoredLog:
         """For a writer of this epoch: see `EventLogs.open_writer`."""
         async with self._lock:
             await self._load()
-            if self.deleted:
-                raise StaleEpochError("this build's log was deleted while it was to be written")
+            if self.deleted or self.expired:
+                raise StaleEpochError("this build's log was removed, so nothing more may be written to it")
             if epoch < self.epoch:
                 raise StaleEpochError(f"the build is at epoch {self.epoch}, so a writer of epoch {epoch} may not write")
             newer, self.epoch = epoch > self.epoch, epoch
@@ -251,7 +272,8 @@ class StoredLog:
             self.commits.writers += 1
 
     def _prepare(self, epoch: int) -> None:
-        log_file.create(self.directory)
+        if self.terminal is None:
+            log_file.create(self.directory)
         log_file.write_epoch(self.directory, epoch)
         if self.terminal is None:
             os.truncate(self.directory / log_file.FRAMES_FILE, self._index.end)
@@ -275,6 +297,30 @@ class StoredLog:
     async def seal(self) -> None:
         """The attempt is over: keeps the index beside the frames."""
         await asyncio.to_thread(log_file.write_index, self.directory, self._index)
+
+    # --- growing old
+
+    async def compact(self) -> bool:
+        """See `EventLogs.compact`. What is open stays open: this log reads its plain file to the end of its life."""
+        async with self._lock:
+            await self._load()
+            if self.terminal is None or not self.is_plain:
+                return False
+            self._open_file()
+            await asyncio.to_thread(log_file.make_compact, self.directory, self._index)
+            return True
+
+    async def expire(self) -> bool:
+        """See `EventLogs.expire`."""
+        async with self._lock:
+            await self._load()
+            if self.terminal is None or self.expired:
+                return False
+            if self.is_plain:
+                self._open_file()
+            await asyncio.to_thread(log_file.expire, self.directory)
+            self.expired = True
+            return True
 
     async def close_for_good(self) -> None:
         self.deleted = True

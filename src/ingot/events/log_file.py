@@ -3,78 +3,40 @@
     <logs>/<build_id>/events.sse     frames exactly as they are sent, appended, never changed
     <logs>/<build_id>/events.idx     sparse index of a finished log; can be made again from the frames
     <logs>/<build_id>/epoch          the newest epoch that opened the log for writing
+    <logs>/<build_id>/events.zst     in place of the first two, once the log is old: see `compacted`
+    <logs>/<build_id>/expired        in place of all of them, once its time is over
 
-Nothing here decides who may write. A sealed (compressed) log will be another way to fill a `LogIndex`.
+Nothing here decides who may write. Where two of them stand because of a crash, the frames count.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import struct
-from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ingot.errors import CorruptStoreError
+from ingot.events import compacted
+from ingot.events.compacted import Pieces
 from ingot.events.frames import StoredFrame, parse_frame
+from ingot.events.log_index import BATCH, LogIndex
 
-FRAMES_FILE, INDEX_FILE, EPOCH_FILE = "events.sse", "events.idx", "epoch"
-BATCH = 64 * 1024
-"""Readers get whole frames, at most this many bytes at a time."""
-
-_INDEX_HEAD = struct.Struct("<8sQQQ")
-_INDEX_MAGIC = b"INGOTIX1"
-_ENTRY = struct.Struct("<QQ")
+FRAMES_FILE, INDEX_FILE, EPOCH_FILE, EXPIRED_FILE = "events.sse", "events.idx", "epoch", "expired"
 _FRAME = re.compile(rb"id: (\d{1,9})-(\d{1,12})\ndata: \{[^\n]*\}\n\n")
 _SCAN = 1024 * 1024
 
 
 @dataclass(slots=True)
-class LogIndex:
-    """Where blocks of whole frames begin: block `n` holds the frames from `seqs[n]` on and begins at byte
-    `offsets[n]`. `end` is the byte behind the last frame, `next_seq` the number of frames."""
-
-    seqs: list[int] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
-    end: int = 0
-    next_seq: int = 0
-
-    def extend(self, size: int, frames: int) -> None:
-        """`frames` frames of `size` bytes together (at most one batch) follow."""
-        if not self.offsets or self.end + size - self.offsets[-1] > BATCH:
-            self.seqs.append(self.next_seq)
-            self.offsets.append(self.end)
-        self.end += size
-        self.next_seq += frames
-
-    def block_end(self, offset: int) -> int:
-        """The end of the block that `offset` is in."""
-        place = bisect_right(self.offsets, offset)
-        return self.offsets[place] if place < len(self.offsets) else self.end
-
-    def seq_near(self, offset: int) -> int:
-        """The number of the frame at a byte: exact where blocks begin and at the end, in between by proportion."""
-        if offset >= self.end:
-            return self.next_seq
-        place = bisect_right(self.offsets, offset) - 1
-        begin, end = self.offsets[place], self.block_end(self.offsets[place])
-        last = self.seqs[place + 1] if place + 1 < len(self.seqs) else self.next_seq
-        return self.seqs[place] + (last - self.seqs[place]) * (offset - begin) // (end - begin)
-
-    def block_of(self, seq: int) -> tuple[int, int]:
-        """(begin, end) of the block with the frame `seq`, which must exist."""
-        place = bisect_right(self.seqs, seq) - 1
-        return self.offsets[place], self.block_end(self.offsets[place])
-
-
-@dataclass(slots=True)
 class LoadedLog:
-    """What a log's files say. `torn` bytes at the file's end are no whole frame."""
+    """What a log's files say. `torn` bytes at the file's end are no whole frame. `pieces` are set when it is compacted;
+    an expired one is empty."""
 
     index: LogIndex
     last: StoredFrame | None
-    torn: int
+    torn: int = 0
+    pieces: Pieces | None = None
+    expired: bool = False
 
 
 def frame_place(block: bytes, seq: int) -> int:
@@ -92,7 +54,7 @@ def load(directory: Path) -> LoadedLog:
     sure that they are on disk before anyone is shown them)."""
     path = directory / FRAMES_FILE
     if not path.exists():
-        return LoadedLog(LogIndex(), None, 0)
+        return _load_compacted(directory)
     fd = os.open(path, os.O_RDONLY)
     try:
         size = os.fstat(fd).st_size
@@ -104,6 +66,41 @@ def load(directory: Path) -> LoadedLog:
     finally:
         os.close(fd)
     return LoadedLog(index, last, size - index.end)
+
+
+def _load_compacted(directory: Path) -> LoadedLog:
+    found = compacted.load_index(directory)
+    if found is None:
+        return LoadedLog(LogIndex(), None, expired=(directory / EXPIRED_FILE).exists())
+    index, pieces = found
+    return LoadedLog(index, _last_compacted(directory, index, pieces), pieces=pieces)
+
+
+def make_compact(directory: Path, index: LogIndex) -> None:
+    """Puts the compacted file in the place of the frames, durably."""
+    compacted.compact(directory, directory / FRAMES_FILE, index)
+    sync_directory(directory)
+    for name in (INDEX_FILE, FRAMES_FILE):
+        (directory / name).unlink(missing_ok=True)
+    sync_directory(directory)
+
+
+def expire(directory: Path) -> None:
+    """Puts the mark of an expired log in the place of its frames."""
+    (directory / EXPIRED_FILE).touch()
+    sync_directory(directory)
+    for name in (INDEX_FILE, FRAMES_FILE, compacted.COMPACTED_FILE):
+        (directory / name).unlink(missing_ok=True)
+
+
+def finished_at(directory: Path) -> tuple[float, bool] | None:
+    """(when the log was written last, seconds since the epoch; whether it is compacted), None when it has no frames."""
+    for name, is_compacted in ((FRAMES_FILE, False), (compacted.COMPACTED_FILE, True)):
+        try:
+            return (directory / name).stat().st_mtime, is_compacted
+        except FileNotFoundError:
+            continue
+    return None
 
 
 def create(directory: Path) -> None:
@@ -131,9 +128,7 @@ def write_epoch(directory: Path, epoch: int) -> None:
 
 def write_index(directory: Path, index: LogIndex) -> None:
     """Keeps the index of a finished log. Losing it costs a scan, so it is not synced."""
-    head = _INDEX_HEAD.pack(_INDEX_MAGIC, index.end, index.next_seq, len(index.seqs))
-    entries = b"".join(_ENTRY.pack(*entry) for entry in zip(index.seqs, index.offsets, strict=True))
-    _replace(directory / INDEX_FILE, head + entries, sync=False)
+    _replace(directory / INDEX_FILE, index.pack(), sync=False)
 
 
 def write_at(fd: int, chunks: list[bytes], offset: int) -> None:
@@ -167,16 +162,10 @@ def _replace(path: Path, content: bytes, *, sync: bool = True) -> None:
 def _read_index(path: Path, size: int) -> LogIndex | None:
     """The stored index, None when there is none that fits the frames."""
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
+        index, rest = LogIndex.unpack(path.read_bytes())
+    except (FileNotFoundError, ValueError):
         return None
-    if len(content) < _INDEX_HEAD.size:
-        return None
-    magic, end, next_seq, count = _INDEX_HEAD.unpack_from(content)
-    if magic != _INDEX_MAGIC or end != size or len(content) != _INDEX_HEAD.size + count * _ENTRY.size:
-        return None
-    entries = list(_ENTRY.iter_unpack(content[_INDEX_HEAD.size :]))
-    return LogIndex([seq for seq, _ in entries], [offset for _, offset in entries], end, next_seq)
+    return index if index.end == size and not rest else None
 
 
 def _scan(fd: int, size: int) -> LogIndex:
@@ -198,6 +187,13 @@ def _scan(fd: int, size: int) -> LogIndex:
         if len(buffer) > 2 * BATCH:
             return index
     return index
+
+
+def _last_compacted(directory: Path, index: LogIndex, pieces: Pieces) -> StoredFrame | None:
+    if not index.next_seq:
+        return None
+    block = compacted.read_now(directory, pieces, *index.block_of(index.next_seq - 1))
+    return parse_frame(block[frame_place(block, index.next_seq - 1) :])
 
 
 def _last_frame(fd: int, index: LogIndex) -> StoredFrame | None:

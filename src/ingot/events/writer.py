@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ingot.errors import StaleEpochError
 from ingot.events import log_file
 from ingot.events.frames import TerminalFrame, parse_frame
-from ingot.events.log_file import BATCH
+from ingot.events.log_index import BATCH
 from ingot.records.event import Phase
 
 if TYPE_CHECKING:
