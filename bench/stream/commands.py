@@ -58,7 +58,8 @@ def say(answer: dict[str, object]) -> None:
 
 async def _hear() -> list[str]:
     """The next command; empty at the end."""
-    return (await asyncio.to_thread(sys.stdin.readline)).split()
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    return line.split()
 
 
 async def obey(server: Commands) -> None:

@@ -23,7 +23,7 @@ load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 worker_rlimit_nofile 19000;
 events {{ worker_connections 16000; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; client_max_body_size 8m; keepalive_requests 10000000;
+  access_log off; sendfile on; client_max_body_size 8m; keepalive_requests 10000000;
   client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f; uwsgi_temp_path {root}/u;
   scgi_temp_path {root}/s; nchan_max_reserved_memory 512M;
   nchan_message_buffer_length 20000;
@@ -49,26 +49,30 @@ class Posts:
     def __init__(self, port: int, build: int) -> None:
         self._build = build
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._answers = self._connection.makefile("rb")
 
     async def write(self, lines: list[str]) -> None:
         self._publish([event(line).encode() for line in lines])
 
     async def end(self) -> None:
         self._publish([LAST.encode()])
+        self._answers.close()
         self._connection.close()
 
     def _publish(self, events: list[bytes]) -> None:
         for first in range(0, len(events), _AT_ONCE):
             some = events[first : first + _AT_ONCE]
             self._connection.sendall(b"".join(_POST % (self._build, len(one), one) for one in some))
-            self._await_answers(len(some))
+            for _ in some:
+                self._await_answer()
 
-    def _await_answers(self, wanted: int) -> None:
-        answers = b""
-        while answers.count(b"HTTP/1.1 20") < wanted or not answers.endswith(b"\r\n"):
-            chunk = self._connection.recv(1 << 16)
-            assert chunk, "nginx closed the publisher's connection"
-            answers += chunk
+    def _await_answer(self) -> None:
+        status, length = self._answers.readline(), 0
+        assert status.startswith(b"HTTP/1.1 20"), f"nginx answered {status!r}"
+        while (line := self._answers.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        self._answers.read(length)
 
 
 class Nchan:
@@ -91,7 +95,8 @@ class Nchan:
 
 @contextlib.contextmanager
 def running(files: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    with tempfile.TemporaryDirectory() as root:
+    files.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=files) as root:
         Path(root).chmod(0o755)
         conf = Path(root, "nginx.conf")
         conf.write_text(_CONF.format(root=root, port=port, files=files))

@@ -1,14 +1,21 @@
-"""Many clients in one loop, as cheap as Python allows: sockets, epoll, one large buffer; they count bytes or frames."""
+"""Many clients in one loop, as cheap as Python allows: sockets, epoll, one large buffer. A client is done when it has
+the event with a `result`, the last of every log."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import select
 import socket
 import time
+from collections.abc import Iterator
 
 _BUFFER = bytearray(1 << 20)
+_VIEW = memoryview(_BUFFER)
 _STAMP = re.compile(rb'"line":"(\d{15}) ')
+_END = b'"result"'
+_TAIL = 320
+"""Bytes that hold the last event and what follows it."""
 
 
 class Watchers:
@@ -18,54 +25,78 @@ class Watchers:
         self.sockets: dict[int, socket.socket] = {}
         self.received: dict[int, int] = {}
         self.epoll = select.epoll()
-        for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", port), timeout=30)
-            client.sendall(request)
-            client.setblocking(False)
-            self.sockets[client.fileno()] = client
-            self.received[client.fileno()] = 0
-            self.epoll.register(client, select.EPOLLIN)
+        try:
+            for _ in range(count):
+                self._connect(port, request)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, port: int, request: bytes) -> None:
+        client = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self.sockets[client.fileno()] = client
+        self.received[client.fileno()] = 0
+        client.sendall(request)
+        client.setblocking(False)
+        self.epoll.register(client, select.EPOLLIN)
 
     def close(self) -> None:
         for client in self.sockets.values():
             client.close()
         self.epoll.close()
 
-    def settle(self, seconds: float = 1.0) -> None:
+    def settle(self, seconds: float) -> None:
         """Takes what comes first (headers) and forgets it, until nothing has come for `seconds`."""
         while events := self.epoll.poll(seconds):
             for number, _ in events:
-                self.sockets[number].recv_into(_BUFFER)
+                assert self.sockets[number].recv_into(_BUFFER), "a stream was cut off"
 
-    def drain(self, enough: int, deadline: float) -> float:
-        """Reads until every client has `enough` bytes or was closed; returns when the last had them."""
-        view, open_ = memoryview(_BUFFER), set(self.sockets)
+    def drain(self, deadline: float) -> float:
+        """Reads until every client has the last event; returns when the last of them had it."""
+        open_, tails = set(self.sockets), dict.fromkeys(self.sockets, b"")
         finished = time.monotonic()
         while open_:
-            events = self.epoll.poll(1.0)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(open_)} of {len(self.sockets)} clients have not got everything")
-            for number, _ in events:
-                count = self.sockets[number].recv_into(view)
+            for number, _ in self.epoll.poll(1.0):
+                count = self.sockets[number].recv_into(_BUFFER)
+                assert count, "a stream was cut off"
                 self.received[number] += count
-                if not count or self.received[number] >= enough:
-                    self.epoll.unregister(number)
-                    open_.discard(number)
+                tails[number] = (tails[number] + bytes(_VIEW[max(0, count - _TAIL) : count]))[-_TAIL:]
+                if _END in tails[number]:
+                    self._done(number, open_)
                     finished = time.monotonic()
+            _check(deadline, open_)
         return finished
 
-    def latencies(self, lines: int, deadline: float) -> list[float]:
-        """Seconds from the time in each line to its receipt, over all clients."""
+    def latencies(self, deadline: float) -> list[float]:
+        """Seconds from the time in each line to its receipt, over all clients, sorted."""
         seen: list[float] = []
-        open_ = set(self.sockets)
+        open_, rests = set(self.sockets), dict.fromkeys(self.sockets, b"")
         while open_:
             for number, _ in self.epoll.poll(1.0):
                 chunk = self.sockets[number].recv(1 << 20)
                 now = time.monotonic_ns()
-                seen += [(now - int(stamp)) / 1e9 for stamp in _STAMP.findall(chunk)]
-                if not chunk or b'"result"' in chunk:
-                    self.epoll.unregister(number)
-                    open_.discard(number)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(open_)} clients have not seen the end of {lines} lines")
+                assert chunk, "a stream was cut off"
+                whole, _, rests[number] = (rests[number] + chunk).rpartition(b"\n")
+                seen += [(now - int(stamp)) / 1e9 for stamp in _STAMP.findall(whole)]
+                if _END in whole:
+                    self._done(number, open_)
+            _check(deadline, open_)
         return sorted(seen)
+
+    def _done(self, number: int, open_: set[int]) -> None:
+        self.epoll.unregister(number)
+        open_.discard(number)
+
+
+@contextlib.contextmanager
+def watching(port: int, request: bytes, count: int) -> Iterator[Watchers]:
+    watchers = Watchers(port, request, count)
+    try:
+        yield watchers
+    finally:
+        watchers.close()
+
+
+def _check(deadline: float, open_: set[int]) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError(f"{len(open_)} clients have not seen the end")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,10 +11,10 @@ from playwright.async_api import Page, Route, async_playwright
 
 from tests.clients import node
 
-_DEADLINE_MS = 60_000
+_DEADLINE = 60.0
 _PAGE = "<!doctype html><title>events</title>"
 _EVENT_SOURCE = """([url, close]) => new Promise((done) => {
-  const events = [], source = new EventSource(url);
+  const events = window.events = [], source = new EventSource(url);
   const finish = () => done({events, state: source.readyState});
   source.onmessage = (event) => {
     events.push([event.lastEventId, event.data]);
@@ -23,14 +24,14 @@ _EVENT_SOURCE = """([url, close]) => new Promise((done) => {
 })"""
 _FETCH_EVENT_SOURCE = """async ([url, key]) => {
   const { fetchEventSource } = await import("/packages/index.js");
-  const events = [], ended = new AbortController();
+  const events = window.events = [], ended = new AbortController();
   await fetchEventSource(url, {
     headers: { Authorization: `Bearer ${key}` },
     openWhenHidden: true,
     signal: ended.signal,
     onmessage: (event) => {
       events.push([event.id, event.data]);
-      if (JSON.parse(event.data).result) ended.abort();
+      if (event.data && JSON.parse(event.data).result) ended.abort();
     },
   });
   return events;
@@ -54,7 +55,7 @@ async def opened(origin: str) -> AsyncIterator[Page]:
         try:
             context = await browser.new_context(ignore_https_errors=True)
             made = await context.new_page()
-            made.set_default_timeout(_DEADLINE_MS)
+            made.set_default_timeout(_DEADLINE * 1000)
             await made.route(f"{origin}/page", page)
             await made.route(f"{origin}/packages/*", module)
             await made.goto(f"{origin}/page")
@@ -65,10 +66,15 @@ async def opened(origin: str) -> AsyncIterator[Page]:
 
 async def event_source(page: Page, url: str, *, close: bool = True) -> tuple[list[tuple[str, str]], int]:
     """(id, data) of each event, and the readyState at the end. Without `close` the end is left to the server."""
-    found: Any = await page.evaluate(_EVENT_SOURCE, [url, close])
+    found: Any = await asyncio.wait_for(page.evaluate(_EVENT_SOURCE, [url, close]), _DEADLINE)
     return [(identity, data) for identity, data in found["events"]], found["state"]
 
 
 async def fetch_event_source(page: Page, url: str, key: str) -> list[tuple[str, str]]:
-    found: Any = await page.evaluate(_FETCH_EVENT_SOURCE, [url, key])
+    found: Any = await asyncio.wait_for(page.evaluate(_FETCH_EVENT_SOURCE, [url, key]), _DEADLINE)
     return [(identity, data) for identity, data in found]
+
+
+async def until_seen(page: Page, text: str) -> None:
+    """Waits until the page has an event with `text` in it."""
+    await page.wait_for_function("(text) => window.events?.some(([, data]) => data.includes(text))", arg=text)

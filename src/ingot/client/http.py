@@ -55,6 +55,7 @@ def make_client(url: str, key: str | None) -> httpx2.AsyncClient:
         base_url=f"{url}/api/",
         headers=headers,
         timeout=time_limits(ANSWER_TIMEOUT),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),  # a stream keeps its own
         follow_redirects=False,
         trust_env=not _is_loopback(httpx2.URL(url).host),
     )

@@ -19,7 +19,7 @@ _SLICE = 32 * 1024
 _DENSE_SLICE = 4 * 1024
 _DENSE = 40
 """Fewer bytes a line than this, and a slice must be small to be quick."""
-_LOOP_SHARE = 0.005
+_LOOP_SHARE = 0.001
 """Seconds of work between two yields to the event loop."""
 
 
