@@ -13,9 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -24,8 +22,8 @@ from typing import Any
 import httpx2
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server, path_of
-from tests.seeded import base_data, copy_data
 
+from bench.real_server import real_server
 from ingot.conformance.frames import take_frames
 
 SECONDS = 30
@@ -45,16 +43,8 @@ _DEADLINE = 300.0
 
 
 def main() -> None:
-    seed = asyncio.run(base_data())
-    home = Path(tempfile.mkdtemp(prefix="ingot-flood-"))
-    server = Server(home, {"builds": "4", "account_builds": "4"})
-    copy_data(seed, server.data)
-    try:
-        server.start()
+    with real_server(builds="4", account_builds="4") as server:
         print(json.dumps(asyncio.run(measure(server)), indent=1))
-    finally:
-        server.close()
-        shutil.rmtree(home)
 
 
 async def measure(server: Server) -> dict[str, Any]:

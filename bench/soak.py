@@ -16,19 +16,17 @@ import contextlib
 import json
 import random
 import re
-import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server
-from tests.seeded import base_data, copy_data
 
+from bench.real_server import real_server
 from ingot.client import Client
 from ingot.client.follow import Patience
 from ingot.errors import IngotError
@@ -157,16 +155,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--watchers", type=int, default=500)
     chosen = parser.parse_args()
-    seed = asyncio.run(base_data())
-    home = Path(tempfile.mkdtemp(prefix="ingot-soak-"))
-    server = Server(home, {"builds": "2", "log_compact_after": "30"})
-    copy_data(seed, server.data)
-    try:
-        server.start()
+    with real_server(builds="2", log_compact_after="30") as server:
         found = asyncio.run(soak(server, chosen.minutes, chosen.watchers))
-    finally:
-        server.close()
-        shutil.rmtree(home)
     print(json.dumps(found, indent=1))
     return 1 if found["wrong"] else 0
 
