@@ -239,6 +239,7 @@ FAULTS = [
     Fault("a compressed stream's header", "wire.headers", headers={"content-encoding": "identity"}),
     Fault("a cacheable stream", "wire.headers", headers={"cache-control": "no-cache"}),
     Fault("a blank line behind the heartbeat", "wire.heartbeat", _each(lambda p: b":\n\n" if p == b":\n" else p)),
+    Fault("no heartbeat", "wire.heartbeat", _each(lambda p: b"" if p == b":\n" else p)),
     Fault("output held back", "wire.live", _buffered),
     Fault("a stream that stays open", "wire.closes", _left_open),
     Fault("a tool's line as an error", "ends.ready", _each(lambda p: p.replace(b'"level":"info"', b'"level":"error"'))),

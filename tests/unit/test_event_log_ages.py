@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -110,7 +109,7 @@ async def test_a_crash_while_compacting_loses_nothing(tmp_path: Path, left: str)
     await EventLogs(tmp_path).compact("b1")
     if left == "half":
         whole = (directory / compacted.COMPACTED_FILE).read_bytes()
-        (directory / f"{compacted.COMPACTED_FILE}.new").write_bytes(whole[: len(whole) // 2])
+        (directory / compacted.UNFINISHED_FILE).write_bytes(whole[: len(whole) // 2])
         (directory / compacted.COMPACTED_FILE).unlink()
     (directory / log_file.FRAMES_FILE).write_bytes(frames)
     assert await everything((await opened(EventLogs(tmp_path), "b1")).cursor()) == stored
@@ -155,4 +154,21 @@ async def test_a_full_disk_leaves_the_log_as_it_is(tmp_path: Path, monkeypatch: 
     await keeper.look_after(os.stat(tmp_path / "b1").st_mtime + DAY)
     monkeypatch.undo()
     assert await everything((await opened(EventLogs(tmp_path), "b1")).cursor()) == stored
-    shutil.rmtree(tmp_path / "b1")
+    assert not (tmp_path / "b1" / compacted.UNFINISHED_FILE).exists()
+
+
+@pytest.mark.parametrize("size", [0, 5, 16, 300])
+async def test_a_file_that_is_cut_off_is_an_error(tmp_path: Path, size: int) -> None:
+    await finished(tmp_path)
+    await EventLogs(tmp_path).compact("b1")
+    os.truncate(tmp_path / "b1" / compacted.COMPACTED_FILE, size)
+    with pytest.raises(CorruptStoreError, match="has no index"):
+        await EventLogs(tmp_path).log("b1")
+
+
+async def test_a_stray_file_among_the_logs_holds_nothing_up(tmp_path: Path) -> None:
+    await finished(tmp_path)
+    (tmp_path / "lost+found").write_text("no log")
+    keeper = LogKeeper(EventLogs(tmp_path), LogAges(compact_after=HOUR, keep_days=90))
+    await keeper.look_after(os.stat(tmp_path / "b1").st_mtime + DAY)
+    assert not (await opened(EventLogs(tmp_path), "b1")).is_plain

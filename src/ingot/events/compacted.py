@@ -23,7 +23,7 @@ from ingot.errors import CorruptStoreError
 from ingot.events.file_range import read_range
 from ingot.events.log_index import LogIndex
 
-COMPACTED_FILE = "events.zst"
+COMPACTED_FILE, UNFINISHED_FILE = "events.zst", "events.zst.new"
 _PIECE = 256 * 1024
 _LEVEL = 9
 _CACHE_BYTES = 32 * 1024 * 1024
@@ -112,18 +112,13 @@ class CompactedLog:
 def compact(directory: Path, frames: Path, index: LogIndex) -> None:
     """Writes the compacted file beside the frames, checks that it gives the same bytes, and makes it durable under its
     name; the frames stay. A file that a crash left half written is written anew."""
-    fresh = directory / f"{COMPACTED_FILE}.new"
-    with frames.open("rb") as source, fresh.open("wb") as target:
-        offsets, places = [], []
-        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-        for begin, end in _ranges(index):
-            offsets.append(begin)
-            places.append(target.tell())
-            target.write(compressor.compress(_exactly(source.read(end - begin), end - begin, frames)))
-        target.write(_pack_index(index, Pieces(offsets, places, target.tell())))
-        target.flush()
-        os.fsync(target.fileno())
-    _verify(fresh, frames, index)
+    fresh = directory / UNFINISHED_FILE
+    try:
+        _write(fresh, frames, index)
+        _verify(fresh, frames, index)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
     modified = frames.stat().st_mtime
     os.utime(fresh, (modified, modified))
     fresh.replace(directory / COMPACTED_FILE)
@@ -137,11 +132,14 @@ def load_index(directory: Path) -> tuple[LogIndex, Pieces] | None:
     except FileNotFoundError:
         return None
     with file:
-        file.seek(-_FOOT.size, os.SEEK_END)
-        size, checksum, magic = _FOOT.unpack(file.read())
-        if magic != _MAGIC or size > path.stat().st_size - _SKIPPABLE.size:
+        whole = os.fstat(file.fileno()).st_size
+        file.seek(max(0, whole - _FOOT.size))
+        foot = file.read()
+        size, checksum, magic = _FOOT.unpack(foot) if len(foot) == _FOOT.size else (0, 0, b"")
+        end = whole - size - _SKIPPABLE.size
+        if magic != _MAGIC or size < _FOOT.size or end < 0:
             raise CorruptStoreError(f"{path} has no index", hint="restore it from a backup")
-        end = file.seek(-size - _SKIPPABLE.size, os.SEEK_END)
+        file.seek(end)
         content = file.read()[_SKIPPABLE.size : -_FOOT.size]
     if zlib.crc32(content) != checksum:
         raise CorruptStoreError(f"the index of {path} is damaged", hint="restore it from a backup")
@@ -177,6 +175,19 @@ def _pack_index(index: LogIndex, pieces: Pieces) -> bytes:
     content = index.pack() + _COUNT.pack(len(pieces.offsets)) + entries
     size = len(content) + _FOOT.size
     return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, size) + content + _FOOT.pack(size, zlib.crc32(content), _MAGIC)
+
+
+def _write(fresh: Path, frames: Path, index: LogIndex) -> None:
+    with frames.open("rb") as source, fresh.open("wb") as target:
+        offsets, places = [], []
+        compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+        for begin, end in _ranges(index):
+            offsets.append(begin)
+            places.append(target.tell())
+            target.write(compressor.compress(_exactly(source.read(end - begin), end - begin, frames)))
+        target.write(_pack_index(index, Pieces(offsets, places, target.tell())))
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def _verify(compacted: Path, frames: Path, index: LogIndex) -> None:

@@ -89,7 +89,7 @@ def expire(directory: Path) -> None:
     """Puts the mark of an expired log in the place of its frames."""
     (directory / EXPIRED_FILE).touch()
     sync_directory(directory)
-    for name in (INDEX_FILE, FRAMES_FILE, compacted.COMPACTED_FILE):
+    for name in (INDEX_FILE, FRAMES_FILE, compacted.COMPACTED_FILE, compacted.UNFINISHED_FILE):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -98,7 +98,7 @@ def finished_at(directory: Path) -> tuple[float, bool] | None:
     for name, is_compacted in ((FRAMES_FILE, False), (compacted.COMPACTED_FILE, True)):
         try:
             return (directory / name).stat().st_mtime, is_compacted
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
     return None
 
