@@ -96,6 +96,7 @@ def _stream(operation_id: str) -> dict[str, Any]:
         401: "No valid API key.",
         403: "The key lacks the scope.",
         404: "No such version, or no build of it.",
+        410: "The log is older than the operator keeps it.",
     }
     return {
         "operationId": operation_id,

@@ -61,7 +61,7 @@ async def heartbeat(subject: Subject) -> None:
             begin = len(stream.received)
             async with within(17, "a heartbeat"):
                 must(await stream.more(), "the stream ended in a silence")
-            if bytes(stream.received[begin:]) == b":\n":
+            if stream.received[begin:].startswith(b":\n"):
                 break
         await stream.until(b'"line":"after"')
         must(b":\n\n" not in stream.received, "a blank line stands behind a heartbeat")
