@@ -20,7 +20,10 @@ _DENSE_SLICE = 4 * 1024
 _DENSE = 40
 """Fewer bytes a line than this, and a slice must be small to be quick."""
 _LOOP_SHARE = 0.001
-"""Seconds of work between two yields to the event loop."""
+"""Seconds of work after which a step's output waits, so that others are served."""
+_REST = 3
+"""Seconds that it waits for each second of work: a step that floods is slowed down by its own full pipe, and takes at
+most a quarter of the server's core, and of what its own processes could take of the machine's."""
 
 
 class Sink(Protocol):
@@ -44,7 +47,7 @@ class StepOutput:
         self._limits = limits
         self._timer: asyncio.TimerHandle | None = None
         self._told_capped = 0.0
-        self._yielded = self._loop.time()
+        self._worked = 0.0
         self._closed = False
         self._check_attempt()
 
@@ -61,11 +64,13 @@ class StepOutput:
         if self._closed:
             return
         for piece in (chunk,) if self._ingest.ring is not None else _slices(chunk):
+            began = self._loop.time()
             self._take(piece)
+            self._worked += self._loop.time() - began
             await self._writer.room()
-            if self._loop.time() - self._yielded > _LOOP_SHARE:
-                await asyncio.sleep(0)
-                self._yielded = self._loop.time()
+            if self._worked > _LOOP_SHARE:
+                await asyncio.sleep(_REST * self._worked)
+                self._worked = 0.0
         self._arm()
 
     def last_lines(self) -> tuple[str, ...]:
