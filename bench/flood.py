@@ -1,7 +1,8 @@
 """A step that floods: what it does to the server's memory, to another build's latency, and to the flood's own log.
 
 A build prints 100 lines a second, each with the time at which it was written inside the machine; a client that follows
-it tells how long each took. First alone, then beside `yes | head -c 1000M`, then beside one line of 1,000 MB.
+it tells how long each took. First alone, then with 100 clients, then beside `yes | head -c 1000M`, then beside one
+line of 1,000 MB.
 
     .venv/bin/python -m bench.flood
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +26,7 @@ from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server, path_of
 
 from bench.real_server import real_server
+from bench.stream.watchers import watching
 from ingot.conformance.frames import take_frames
 
 SECONDS = 30
@@ -37,7 +40,10 @@ FLOODS = {
     "echo the end; exit 3",
     "one line": f"head -c {FLOOD_MB}M /dev/zero | tr '\\0' x; echo; echo the end; exit 3",
 }
-_TICKS = f"for i in $(seq 1 {SECONDS * 100}); do echo tick $EPOCHREALTIME; sleep 0.009; done"
+MANY = 100
+_TICKS = f"for i in $(seq 1 {SECONDS * 100}); do echo tick ${{EPOCHREALTIME/[.,]/}}; sleep 0.009; done"
+_TICK = re.compile(rb'"line":"tick (\d{16})"')
+"""Microseconds since the epoch."""
 _SAMPLE = 0.1
 _DEADLINE = 300.0
 
@@ -49,8 +55,9 @@ def main() -> None:
 
 async def measure(server: Server) -> dict[str, Any]:
     await ticking(server)  # once for the caches
-    alone = latencies([came - written for written, came in (await ticking(server))[_SETTLED * 100 :]])
+    alone = latencies([came - written for written, came in await ticking(server)])
     found: dict[str, Any] = {"alone": alone}
+    found[f"{MANY} clients"] = latencies([came - written for written, came in await ticking(server, MANY)])
     for name, step in FLOODS.items():
         before = memory_mb(server)
         sampling = asyncio.create_task(highest_memory(server))
@@ -63,30 +70,30 @@ async def measure(server: Server) -> dict[str, Any]:
     return found
 
 
-async def ticking(server: Server) -> list[list[float]]:
-    """Builds what prints the time; when each line was written, and when it came to a client that is a process of its
-    own, in seconds since the epoch."""
+async def ticking(server: Server, clients: int = 1) -> list[tuple[float, float]]:
+    """Builds what prints the time; when each line was written, and when it came to each client, in seconds since the
+    epoch, without the first seconds. The clients are a process of their own."""
     ref = server.publish(template(f": {time.time()}; {_TICKS}"))  # no step that is known
     server.build(ref)
-    command = [sys.executable, "-m", "bench.flood", "--client", f"{server.url}/api{path_of(ref)}/build/events"]
+    command = [sys.executable, "-m", "bench.flood", "--clients", f"{path_of(ref)}", str(server.port), str(clients)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         output, _ = await asyncio.wait_for(process.communicate(), _DEADLINE)
     finally:
         if process.returncode is None:
             process.kill()
-    ticks: list[list[float]] = json.loads(output)
-    assert len(ticks) == SECONDS * 100, len(ticks)
-    return ticks
+    ticks: list[tuple[float, float]] = json.loads(output)
+    assert len(ticks) == SECONDS * 100 * clients, len(ticks)
+    settled = min(written for written, _ in ticks) + _SETTLED
+    return [tick for tick in ticks if tick[0] >= settled]
 
 
-async def tick_client(address: str) -> None:
-    """Follows a ticking build and prints when its lines were written and came."""
-    ticks, rest = [], b""
-    async for chunk, came in following(address):
-        frames, rest = take_frames(rest + chunk)
-        ticks += [(float(frame.line.split()[1]), came) for frame in frames if frame.line.startswith("tick ")]
-    print(json.dumps(ticks))
+def tick_clients(path: str, port: int, count: int) -> None:
+    """Follows a ticking build and prints when its lines were written and came, in seconds since the epoch."""
+    request = f"GET /api{path}/build/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode()
+    with watching(port, request, count) as clients:
+        ticks = clients.stamped(time.monotonic() + _DEADLINE, _TICK, lambda: time.time_ns() // 1000)
+    print(json.dumps([(written / 1e6, came / 1e6) for written, came in ticks]))
 
 
 async def flooded(server: Server, step: str, wait: float) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def latencies(took: Sequence[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--client"]:
-        asyncio.run(tick_client(sys.argv[2]))
+    if sys.argv[1:2] == ["--clients"]:
+        tick_clients(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
         main()

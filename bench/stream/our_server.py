@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import uvicorn
 import uvloop
 
 from bench.stream.commands import obey, say
-from ingot.api.connection import StreamingProtocol
+from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.event_stream import EventStream, StreamTarget
 from ingot.api.stream_request import StreamRequest
 from ingot.events.log import EventLogs
@@ -53,7 +52,7 @@ class Ours:
     def __init__(self, directory: Path) -> None:
         self._logs = EventLogs(directory)
         self._builds: list[str] = []
-        self.stream = EventStream(self._logs, self._resolve)
+        self.stream = EventStream(self._logs, self._resolve, stamp=lambda: len(self._builds))
         self.count_open = self.stream.count_open
 
     async def new_build(self) -> tuple[int, Lines]:
@@ -74,7 +73,7 @@ class Ours:
 
 
 async def main() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=8192) as listener:
+    with listen("127.0.0.1", 0) as listener:
         ours = Ours(Path(sys.argv[1]))
         config = uvicorn.Config(
             ours.stream, http=StreamingProtocol, log_level="warning", lifespan="off", access_log=False

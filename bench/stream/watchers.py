@@ -8,7 +8,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _BUFFER = bytearray(1 << 20)
 _VIEW = memoryview(_BUFFER)
@@ -69,19 +69,23 @@ class Watchers:
 
     def latencies(self, deadline: float) -> list[float]:
         """Seconds from the time in each line to its receipt, over all clients, sorted."""
-        seen: list[float] = []
+        return sorted((came - written) / 1e9 for written, came in self.stamped(deadline, _STAMP, time.monotonic_ns))
+
+    def stamped(self, deadline: float, stamp: re.Pattern[bytes], clock: Callable[[], int]) -> list[tuple[int, int]]:
+        """Of each line that `stamp` finds, over all clients: the time written in it, and the `clock` at its receipt."""
+        seen: list[tuple[int, int]] = []
         open_, rests = set(self.sockets), dict.fromkeys(self.sockets, b"")
         while open_:
             for number, _ in self.epoll.poll(1.0):
                 chunk = self.sockets[number].recv(1 << 20)
-                now = time.monotonic_ns()
+                now = clock()
                 assert chunk, "a stream was cut off"
                 whole, _, rests[number] = (rests[number] + chunk).rpartition(b"\n")
-                seen += [(now - int(stamp)) / 1e9 for stamp in _STAMP.findall(whole)]
+                seen += [(int(written), now) for written in stamp.findall(whole)]
                 if _END in whole:
                     self._done(number, open_)
             _check(deadline, open_)
-        return sorted(seen)
+        return seen
 
     def _done(self, number: int, open_: set[int]) -> None:
         self.epoll.unregister(number)

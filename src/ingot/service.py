@@ -21,7 +21,7 @@ import uvloop
 
 from ingot.access import Access
 from ingot.api.app import create_app
-from ingot.api.connection import StreamingProtocol
+from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
@@ -61,7 +61,6 @@ log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 5
 _DRAIN_SECONDS = 3
-_BACKLOG = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,14 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
         control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers)
         open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
-        stream = EventStream(logs, control.resolve_stream, limits=open_limits, is_live=access.is_live, cors=cors)
+        stream = EventStream(
+            logs,
+            control.resolve_stream,
+            limits=open_limits,
+            is_live=access.is_live,
+            cors=cors,
+            stamp=lambda: database.changes,
+        )
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
         worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
@@ -282,9 +288,8 @@ def _handle_signals(server: uvicorn.Server) -> None:
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        sock = socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        sock = listen(settings.host, settings.port)
     except OSError as error:
         reason = error.strerror or error
         hint = "end what listens there, or choose another address with --listen"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from ingot.api.connection import StreamingProtocol
+from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.event_stream import EventStream, StreamTarget
 from ingot.api.stream_request import StreamRequest
 from ingot.errors import NotFoundError, UnauthenticatedError
@@ -145,7 +144,7 @@ async def end(reporter: BuildReporter, failure: Failure | None = None) -> None:
 async def serving(directory: Path, **options: Any) -> AsyncIterator[Stream]:
     """A server; `options` are EventStream's."""
     stream = Stream(directory, **options)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     stream.port = listener.getsockname()[1]
     config = uvicorn.Config(stream.app, http=StreamingProtocol, log_level="warning", lifespan="off", access_log=False)
     server = uvicorn.Server(config)

@@ -2,13 +2,12 @@
 
 import asyncio
 import re
-import socket
 from pathlib import Path
 
 import uvicorn
 from tests.service.event_stream_server import PATH, Stream, end
 
-from ingot.api.connection import StreamingProtocol
+from ingot.api.connection import StreamingProtocol, listen
 from ingot.service import DrainingServer
 
 WATCHERS = 1000
@@ -31,7 +30,7 @@ async def watch(port: int, last: bytes = b"") -> bytes:
 
 
 def serve(stream: Stream) -> tuple[DrainingServer, asyncio.Task[None], int]:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         stream.app,
         http=StreamingProtocol,
@@ -61,6 +60,7 @@ async def test_a_thousand_streams_end_in_time_and_resume_elsewhere_without_loss(
         await serving
         bodies = await asyncio.gather(*watchers)
     assert {body[-40:] for body in bodies if not body.endswith(b"retry: 5000\n")} == set()
+    assert all((b":\nretry: 2000\n" + first.stored()).startswith(body[: -len(b"retry: 5000\n")]) for body in bodies)
 
     second = Stream(tmp_path)
     second.logs, second.attempts = first.logs, first.attempts

@@ -190,7 +190,7 @@ async def test_a_capped_step_tells_its_progress_and_its_end(tmp_path: Path) -> N
         assert "0000001999" in "0" + output.last_lines()[-1]
     await attempt.reporter.say("step failed: never left out")
     events = await attempt.events()
-    [told] = {event["line"] for event in events if event["line"].startswith("still writing: ")}
+    *_, told = [event["line"] for event in events if event["line"].startswith("still writing: ")]
     assert told.endswith("more lines (0.0 MB) so far that are not shown")
     [warning] = [place for place, event in enumerate(events) if event["level"] == "warn"]
     assert events[warning]["line"].startswith("this step wrote more than the log keeps: 1,")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ingot.api.connection import CONNECTION, Connection
+from ingot.api.connection import CONNECTION, Connection, Header
 from ingot.api.errors import error_body
 from ingot.errors import RequestError
 
@@ -17,15 +17,16 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Header = tuple[bytes, bytes]
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 COMMENT = b":\n"
+RETRY = b"retry: 2000\n"
 LONG_RETRY = b"retry: 5000\n"
 
 
 class ClientSide:
-    """The client's side of one answer: writes with a deadline, notices that the client has gone."""
+    """The client's side of one answer: writes with a deadline, notices that the client has gone. `headers` are sent
+    with every answer; `answered` are those that were sent, but for the request's id."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str, stall: float) -> None:
         self.started = False
@@ -40,6 +41,7 @@ class ClientSide:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self.headers: list[Header] = []
+        self.answered: list[Header] = []
         self._gone: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._wake: Callable[[], None] | None = None
@@ -156,7 +158,8 @@ class ClientSide:
 
     async def _start(self, status: int, headers: list[Header]) -> None:
         self.started = True
-        headers = [*headers, *self.headers, (b"x-request-id", self._request_id.encode())]
+        self.answered = [*headers, *self.headers]
+        headers = [*self.answered, (b"x-request-id", self._request_id.encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _until_gone(self) -> None:

@@ -56,7 +56,7 @@ class Turns:
             if content is None or len(content) < end - begin:
                 return None
             content = content[: end - begin]
-            wire = _framed(content)
+            wire = framed(content)
             if len(self._wires) >= _SHARED:
                 self._wires.clear()
             self._wires[key] = wire
@@ -91,6 +91,18 @@ class Lane:
         "_blocked", "_body_end", "_connection", "_file", "_lead", "_log", "_loop", "_opening", "_outq",
         "_sock", "_stopping", "_trail", "_turns", "_until", "done", "failed", "offset", "progress", "queued",
     )  # fmt: skip
+
+    @classmethod
+    def of_whole(cls, log: StoredLog, connection: Connection, turns: Turns, head: bytes, sent: int) -> Lane:
+        """For all of a finished log; `head` goes before it, in one piece with the first chunk. Of these `sent` bytes
+        have gone, at most the first chunk."""
+        lane = cls(log, 0, connection, turns, opening=b"", until=log.end)
+        lane._begin(chunk_end(log, 0))
+        lead = head + lane._lead
+        lane._lead, past = lead[sent:], max(0, sent - len(lead))
+        lane.offset = min(past, lane._body_end)
+        lane._trail = lane._trail[past - lane.offset :]
+        return lane
 
     def __init__(
         self,
@@ -152,7 +164,7 @@ class Lane:
 
     def send_comment(self, comment: bytes) -> None:
         """Sends a heartbeat. Only while idle."""
-        self._lead = _framed(comment)
+        self._lead = framed(comment)
         self._turns.add(self)
 
     def is_stalled(self, seconds: float) -> bool:
@@ -193,7 +205,7 @@ class Lane:
                 self._log.await_more(self)
                 return
             elif self._opening:
-                self._lead, self._opening = _framed(self._opening), b""
+                self._lead, self._opening = framed(self._opening), b""
             elif not self._next_chunk():
                 self._finish()
                 return
@@ -210,8 +222,9 @@ class Lane:
     def _next_chunk(self) -> bool:
         """Begins the next chunk; a small one is sent at once when the socket takes it. False when the log's bytes
         can be had neither from memory nor from a plain file."""
-        end = self._log.end if self._until is None else self._until
-        end = min(end, self.offset + _CHUNK)
+        end = chunk_end(self._log, self.offset)
+        if self._until is not None:
+            end = min(end, self._until)
         if end - self.offset <= _SMALL:
             wire = self._turns.shared_wire(self._log, self.offset, end)
             if wire is not None:
@@ -299,6 +312,11 @@ class Lane:
             self.done.set_result(None)
 
 
-def _framed(content: bytes) -> bytes:
-    """As an HTTP chunk: the server library sends bodies without a length in chunks, whatever version was asked for."""
+def chunk_end(log: StoredLog, offset: int) -> int:
+    """The end of the chunk that begins at `offset`: behind a whole frame, so that a stream may end there."""
+    return log.frames_end(offset, _CHUNK)
+
+
+def framed(content: bytes) -> bytes:
+    """Bytes as an HTTP chunk: the library sends bodies without a length in chunks, whatever version was asked for."""
     return b"%x\r\n%b\r\n" % (len(content), content)

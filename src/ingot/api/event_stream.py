@@ -12,10 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ingot.api.client_side import COMMENT, ClientSide, Receive, Scope, Send
+from ingot.api.client_side import COMMENT, RETRY, ClientSide, Receive, Scope, Send
 from ingot.api.cors import CorsPolicy
 from ingot.api.direct_lane import Lane, Turns
 from ingot.api.errors import new_request_id
+from ingot.api.known_replays import Found, KnownReplay, KnownReplays
 from ingot.api.log_document import is_document, last_wanted, send_document
 from ingot.api.open_streams import OpenStream, OpenStreams, StreamFigures, StreamLimits
 from ingot.api.stream_format import CONTENT_TYPES, Format, convert
@@ -35,7 +36,6 @@ from ingot.events.log import EventLogs, StoredLog
 NOT_BUILT = "not_built"
 """The code of the NotFoundError with which `resolve` answers for a version that has no build."""
 
-_RETRY = b"retry: 2000\n"
 _TURN = 4
 """Batches after which a reader that takes everything at once lets others have their turn."""
 
@@ -62,7 +62,8 @@ class EventStream:
 
     `heartbeat` is the silence in seconds after which a comment is sent, `stall` the time after which a reader
     that takes nothing is cut off, `poll` how often a build that is waited for is looked for. `is_live` tells whether
-    a key still opens streams; it is asked again every few seconds.
+    a key still opens streams; it is asked again every few seconds. While `stamp` gives the same, `resolve` would
+    answer the same for a key; without it nothing is assumed.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class EventStream:
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - a frozen value
         is_live: Callable[[str], Awaitable[bool]] | None = None,
         cors: CorsPolicy | None = None,
+        stamp: Callable[[], object] | None = None,
     ) -> None:
         self._logs = logs
         self._resolve = resolve
@@ -85,6 +87,7 @@ class EventStream:
         self._cors = cors or CorsPolicy()
         self._turns = Turns()
         self._streams = OpenStreams(heartbeat=heartbeat, stall=stall, limits=limits, is_live=is_live)
+        self._known = KnownReplays(self._streams, self._turns, stamp or object)
 
     @staticmethod
     def matches(scope: Scope) -> bool:
@@ -109,6 +112,10 @@ class EventStream:
             await reader.refuse(error)
         finally:
             reader.close()
+
+    def find_answer(self, request: bytes) -> KnownReplay | None:
+        """The answer to a request for a whole finished log that was answered a moment ago: see `connection.Prompt`."""
+        return self._known.find(request)
 
     def count_open(self) -> int:
         """How many streams are open now."""
@@ -138,6 +145,7 @@ class EventStream:
         if place is None:
             raise NotFoundError("there is nothing at this address", hint="see docs/stream-contract.md")
         request = StreamRequest(*place, attempt=query.attempt, token=bearer_token(headers), ticket=query.ticket)
+        stamp = self._known.stamp()
         try:
             target = await self._resolve(request)
         except NotFoundError as error:
@@ -149,10 +157,10 @@ class EventStream:
         if log.expired:
             why = f"the log of attempt {target.attempt} is older than logs are kept here, so it was removed"
             raise GoneError(why, hint="build again for a new one", code="log_expired")
-        await self._replay(log, target, query, reader, scope)
+        await self._replay(log, target, query, reader, scope, stamp)
 
     async def _replay(
-        self, log: StoredLog, target: StreamTarget, query: StreamQuery, reader: ClientSide, scope: Scope
+        self, log: StoredLog, target: StreamTarget, query: StreamQuery, reader: ClientSide, scope: Scope, stamp: object
     ) -> None:
         start = choose_start(query, target.attempt, log.next_seq, over=log.terminal is not None)
         if query.tail and query.selection.selects and query.last_event_id is None:
@@ -177,20 +185,21 @@ class EventStream:
             until = None if query.follow else log.end
             as_stored = query.format is Format.SSE and not query.selection.selects
             if as_stored and reader.connection is not None and log.is_plain:
+                if start.seq == 0 and log.terminal is not None and query.ticket is None:
+                    self._known.keep(scope, Found(target.account, target.key_id, log, reader.answered, stamp))
                 offset = await log.offset_of(start.seq)
-                await self._send_direct(stream, offset, until)
+                await self._send_direct(stream, reader, offset, until)
             else:
-                await self._pump(log.cursor(start.seq), stream, query, until=until)
+                await self._pump(log.cursor(start.seq), stream, reader, query, until=until)
 
-    async def _send_direct(self, stream: OpenStream, offset: int, until: int | None) -> None:
+    async def _send_direct(self, stream: OpenStream, reader: ClientSide, offset: int, until: int | None) -> None:
         """Sends frames from byte `offset` of the log on past the server library, to the end."""
-        reader = stream.client
         assert reader.connection is not None
         if not await reader.flushed():
             await reader.until_cut_off()
             return
         assert stream.log is not None
-        lane = Lane(stream.log, offset, reader.connection, self._turns, opening=_RETRY, until=until)
+        lane = Lane(stream.log, offset, reader.connection, self._turns, opening=RETRY, until=until)
         stream.take_lane(lane)
         try:
             lane.start()
@@ -216,7 +225,7 @@ class EventStream:
             if target is not None:
                 stream.account, stream.key_id = target.account, target.key_id
                 stream.log = await self._logs.awaited(target.build_id)
-                await self._pump(stream.log.cursor(0), stream, query, until=None)
+                await self._pump(stream.log.cursor(0), stream, reader, query, until=None)
             else:
                 await reader.end(long_retry=query.format is Format.SSE)
 
@@ -239,13 +248,15 @@ class EventStream:
                     await reader.write(COMMENT)
         return None
 
-    async def _pump(self, cursor: Cursor, stream: OpenStream, query: StreamQuery, *, until: int | None) -> None:
+    async def _pump(
+        self, cursor: Cursor, stream: OpenStream, reader: ClientSide, query: StreamQuery, *, until: int | None
+    ) -> None:
         """Sends batches, converted, until the log ends, the reader goes, or byte `until` of the log is reached. Only
         event streams have heartbeats: the other formats have no comments."""
-        reader, is_sse = stream.client, query.format is Format.SSE
+        is_sse = query.format is Format.SSE
         reader.watch()
         reader.on_over(cursor.wake)
-        opening, turn, spoke = _RETRY if is_sse else b"", 0, _now()
+        opening, turn, spoke = RETRY if is_sse else b"", 0, _now()
         try:
             while not reader.is_over:
                 batch = b"" if until is not None and cursor.offset >= until > 0 else await cursor.read()

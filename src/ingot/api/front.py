@@ -10,6 +10,7 @@ import logging
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingot.api.connection import PromptAnswer
 from ingot.api.cors import CorsPolicy
 from ingot.api.errors import new_request_id
 from ingot.api.event_stream import EventStream
@@ -35,6 +36,10 @@ class Front:
             await self._stream(scope, receive, send)
         else:
             await self._answer(scope, receive, send)
+
+    def find_answer(self, request: bytes) -> PromptAnswer | None:
+        """See `connection.Prompt`."""
+        return self._stream.find_answer(request)
 
     async def _answer_preflight(self, scope: Scope, send: Send) -> None:
         headers = [*self._cors.preflight(_origin(scope)), (b"x-request-id", new_request_id().encode())]

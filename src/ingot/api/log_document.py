@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from ingot.api.client_side import ClientSide, Header
+from ingot.api.client_side import ClientSide
+from ingot.api.connection import Header
 from ingot.api.stream_format import CONTENT_TYPES, Format, Selection, convert, parse_range
 from ingot.api.stream_request import Start, StreamQuery
 from ingot.events.log import StoredLog

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-from ingot.api.client_side import COMMENT, ClientSide
+from ingot.api.client_side import COMMENT
 from ingot.api.direct_lane import Lane
 
 if TYPE_CHECKING:
@@ -41,8 +41,21 @@ class StreamFigures:
     opened: int = 0
     resumed: int = 0
     frames: int = 0
-    ended: dict[str, int] = field(default_factory=lambda: {"limit": 0, "revoked": 0, "stalled": 0, "drain": 0})
+    ended: Mapping[str, int] = field(default_factory=dict)
     lag_bytes: int = 0
+
+
+class Client(Protocol):
+    """Who reads a stream."""
+
+    @property
+    def stopped(self) -> bool: ...
+
+    def stop(self, *, come_back: bool = True) -> None:
+        """Ends the stream at the next moment; `come_back` asks the client for a longer pause first."""
+
+    def cut_off(self) -> None:
+        """Ends the connection without waiting for the client."""
 
 
 class OpenStream:
@@ -50,7 +63,7 @@ class OpenStream:
 
     __slots__ = ("account", "client", "counted", "key_id", "lane", "log", "offset")
 
-    def __init__(self, account: str, key_id: str, log: StoredLog | None, client: ClientSide) -> None:
+    def __init__(self, account: str, key_id: str, log: StoredLog | None, client: Client) -> None:
         self.account = account
         self.key_id = key_id
         self.log = log
@@ -107,7 +120,8 @@ class OpenStreams:
         self._limits = limits
         self._is_live = is_live
         self._streams: dict[OpenStream, None] = {}
-        self._figures = StreamFigures()
+        self._opened = self._resumed = self._frames = 0
+        self._ended = {"limit": 0, "revoked": 0, "stalled": 0, "drain": 0}
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -117,25 +131,37 @@ class OpenStreams:
     @contextlib.contextmanager
     def joined(self, stream: OpenStream, *, resumed: bool = False) -> Iterator[OpenStream]:
         """The stream is open within this context."""
-        self._figures = replace(
-            self._figures, opened=self._figures.opened + 1, resumed=self._figures.resumed + int(resumed)
-        )
+        self.join(stream, resumed=resumed)
+        try:
+            yield stream
+        finally:
+            self.leave(stream)
+
+    def join(self, stream: OpenStream, *, resumed: bool = False) -> None:
+        """The stream is open from now on, until `leave`."""
+        self._opened += 1
+        self._resumed += resumed
         self._streams[stream] = None
         self._make_room(stream.account)
         if self._closing:
             stream.end()
         elif self._sweeper is None:
             self._sweeper = asyncio.create_task(self._sweep(), name="event streams")
-        try:
-            yield stream
-        finally:
-            del self._streams[stream]
-            self._add_frames(stream.count_frames())
+
+    def leave(self, stream: OpenStream) -> None:
+        del self._streams[stream]
+        self._frames += stream.count_frames()
+
+    def count_whole(self, log: StoredLog) -> None:
+        """A stream that was opened, sent all of a log, and ended, at once."""
+        self._opened += 1
+        self._frames += log.next_seq
 
     def measure(self) -> StreamFigures:
         """The figures as they are now."""
-        self._add_frames(sum(stream.count_frames() for stream in self._streams))
-        return replace(self._figures, lag_bytes=max((stream.count_lag() for stream in self._streams), default=0))
+        self._frames += sum(stream.count_frames() for stream in self._streams)
+        lag = max((stream.count_lag() for stream in self._streams), default=0)
+        return StreamFigures(self._opened, self._resumed, self._frames, dict(self._ended), lag)
 
     async def aclose(self, spread: float) -> None:
         """Ends all streams in random order, spread over `spread` seconds."""
@@ -155,7 +181,7 @@ class OpenStreams:
 
     def _end(self, stream: OpenStream, reason: str) -> None:
         if stream in self._streams and not stream.client.stopped:
-            self._figures.ended[reason] += 1
+            self._ended[reason] += 1
             stream.end(come_back=reason != "revoked")
 
     def _make_room(self, account: str) -> None:
@@ -170,9 +196,6 @@ class OpenStreams:
         counts = Counter((stream.account, stream.key_id) for stream in streams)
         most = counts.most_common(1)[0][0]
         self._end(next(stream for stream in streams if (stream.account, stream.key_id) == most), "limit")
-
-    def _add_frames(self, count: int) -> None:
-        self._figures = replace(self._figures, frames=self._figures.frames + count)
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -195,7 +218,7 @@ class OpenStreams:
             if now - lane.progress >= self._heartbeat:
                 lane.send_comment(COMMENT)
         elif lane.is_stalled(self._stall):
-            self._figures.ended["stalled"] += 1
+            self._ended["stalled"] += 1
             stream.client.cut_off()
 
     async def _end_revoked(self, is_live: Callable[[str], Awaitable[bool]]) -> None:

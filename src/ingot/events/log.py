@@ -202,13 +202,17 @@ class StoredLog:
         lives as long as it. None while there is no plain file."""
         if offset >= self.end:
             return None
-        return self._open_file(), self.end
+        return self.open_file(), self.end
+
+    def frames_end(self, offset: int, size: int) -> int:
+        """The last byte known to be behind a whole frame, at most `size` (two batches at least) behind `offset`."""
+        return self._index.frames_end(offset, size)
 
     def seq_near(self, offset: int) -> int:
         """The number of the frame at a byte: exact where blocks begin and at the end, in between by proportion."""
         return self._index.seq_near(offset)
 
-    def _open_file(self) -> int:
+    def open_file(self) -> int:
         if self._fd < 0:
             self._fd = os.open(self.directory / log_file.FRAMES_FILE, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._fd)
@@ -217,7 +221,7 @@ class StoredLog:
     async def _read(self, begin: int, end: int) -> bytes:
         if self._compacted is not None:
             return await self._compacted.read(begin, end)
-        return await read_range(self._open_file(), begin, end, self.directory / log_file.FRAMES_FILE)
+        return await read_range(self.open_file(), begin, end, self.directory / log_file.FRAMES_FILE)
 
     # --- waking
 
@@ -306,7 +310,7 @@ class StoredLog:
             await self._load()
             if self.terminal is None or not self.is_plain:
                 return False
-            self._open_file()
+            self.open_file()
             await asyncio.to_thread(log_file.make_compact, self.directory, self._index)
             return True
 
@@ -317,7 +321,7 @@ class StoredLog:
             if self.terminal is None or self.expired:
                 return False
             if self.is_plain:
-                self._open_file()
+                self.open_file()
             await asyncio.to_thread(log_file.expire, self.directory)
             self.expired = True
             return True

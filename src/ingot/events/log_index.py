@@ -37,6 +37,12 @@ class LogIndex:
         place = bisect_right(self.offsets, offset)
         return self.offsets[place] if place < len(self.offsets) else self.end
 
+    def frames_end(self, offset: int, size: int) -> int:
+        """The last byte known to be behind a whole frame, at most `size` (two batches at least) behind `offset`."""
+        if offset + size >= self.end:
+            return self.end
+        return self.offsets[bisect_right(self.offsets, offset + size) - 1]
+
     def seq_near(self, offset: int) -> int:
         """The number of the frame at a byte: exact where blocks begin and at the end, in between by proportion."""
         if offset >= self.end:

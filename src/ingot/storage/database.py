@@ -41,6 +41,12 @@ class Database:
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._lock: int | None = None
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """Grows with everything that is written: while it is the same, every query answers the same."""
+        return self._changes
 
     async def __aenter__(self) -> Database:
         await self.start()
@@ -87,7 +93,9 @@ class Database:
             raise HostError(f"the database {self._path} is closed")
         try:
             with connection.begin():
-                return fn(connection)
+                result = fn(connection)
+            self._changes = _count_changes(connection)
+            return result
         except (IntegrityError, ProgrammingError):
             raise
         except DatabaseError as error:
@@ -122,6 +130,12 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+def _count_changes(connection: Connection) -> int:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw.total_changes
 
 
 def _begin_immediate(connection: Connection) -> None:
