@@ -23,7 +23,7 @@ _LOOP_SHARE = 0.001
 """Seconds of work after which a step's output waits, so that others are served."""
 _REST = 7
 """Seconds that it waits for each second of work: a step that floods is slowed down by its own full pipe, and takes at
-most a quarter of the server's core, and of what its own processes could take of the machine's."""
+most an eighth of the server's core, and of what its own processes could take of the machine's."""
 
 
 class Sink(Protocol):

@@ -38,14 +38,16 @@ class Boot:
     commands: tuple[BootCommand, ...]
 
 
-def plan_boot(template: Template, secrets: Mapping[str, str]) -> Boot:
+def plan_boot(template: Template, secrets: Mapping[str, str], *, resumed: bool = False) -> Boot:
     """The start of a machine from its golden: secrets of services, on_first_boot (once per machine), on_every_boot,
     the services, on_resume, and health checks that wait until the apps answer. `secrets` maps a secret's name to its
-    value; a missing optional one is left out."""
+    value; a missing optional one is left out. In a `resumed` machine the services of the build run already; what a
+    build does not run is added to them."""
     env = machine_environment(template, secrets)
     commands = [*_first_boot(template, env), *_hook(template, "on_every_boot", env)]
     if any(app.services or app.autostart or app.health for app in template.apps):
-        commands.append(BootCommand("services", supervisor_command(layout.SUPERVISOR_CONFIG)))
+        start = join_command() if resumed else supervisor_command(layout.SUPERVISOR_CONFIG)
+        commands.append(BootCommand("services", start))
     commands += _hook(template, "on_resume", env)
     if any(app.health for app in template.apps):
         commands.append(BootCommand("health checks", check_command(READY_TIMEOUT)))
@@ -65,6 +67,18 @@ def machine_environment(template: Template, secrets: Mapping[str, str]) -> dict[
 def supervisor_command(config: str) -> Command:
     """Starts supervisord, which goes to the background by itself."""
     script = f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE} && exec /usr/bin/supervisord -c {config}"
+    return Command(("/bin/sh", "-c", script), timeout=60)
+
+
+def join_command() -> Command:
+    """Has the supervisord that a build started take up the services of a launch: those that run, and are the same,
+    go on; those that need secrets, autostart programs and the health watchdog are added."""
+    script = (
+        f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE}; "
+        f"[ -e {layout.SUPERVISOR_PID} ] || exec /usr/bin/supervisord -c {layout.SUPERVISOR_CONFIG}; "
+        f"cp {layout.SUPERVISOR_CONFIG} {layout.SUPERVISOR_BUILD_CONFIG} && "
+        f"exec /usr/bin/supervisorctl -c {layout.SUPERVISOR_CONFIG} update"
+    )
     return Command(("/bin/sh", "-c", script), timeout=60)
 
 

@@ -15,10 +15,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
+
+
+class Keep(Enum):
+    """What of a machine's running state a checkpoint keeps, where the backend can keep any: nothing (the files
+    alone), the state as a quick start for later builds on this host, or the state as a part of the layer, so that
+    goldens hold it."""
+
+    FILES = "files"
+    CACHE = "cache"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +63,12 @@ class Finding:
 
 
 class Machine(ABC):
-    """A running machine. `warnings` are limits asked for that this host cannot enforce, in words."""
+    """A running machine. `warnings` are limits asked for that this host cannot enforce, in words. `resumed`: it
+    goes on from a captured running state, so what ran then runs now."""
 
     id: str
     warnings: tuple[str, ...] = ()
+    resumed: bool = False
 
     @abstractmethod
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
@@ -72,10 +85,15 @@ class Machine(ABC):
         symbolic link there never leads to the host. Raises MachineError naming a file that cannot be written."""
 
     @abstractmethod
-    async def checkpoint(self, into: Path) -> Captured:
+    async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
         """Captures what changed since the machine opened or the last checkpoint into the empty directory
-        `into`, durably. Processes may be ended by it (the container backend does); the machine goes on
-        from the new state."""
+        `into`, durably. Processes are ended by it where the backend keeps no running state; the machine goes
+        on from the new state."""
+
+    @abstractmethod
+    async def copy(self, into: Path) -> Captured:
+        """Captures the same files without disturbing the machine: no process ends, and the next `checkpoint`
+        or `copy` captures them again. Processes are stopped while it works."""
 
     @abstractmethod
     def downloaded(self) -> Sequence[DownloadMount]:
@@ -84,9 +102,11 @@ class Machine(ABC):
 
 
 class Backend(ABC):
-    """Makes machines of one kind. `name` is part of every layer key."""
+    """Makes machines of one kind. `name` is part of every layer key. `keeps_running`: layers can hold a machine's
+    running state, and a machine that is opened on one for the same hardware resumes it."""
 
     name: str
+    keeps_running: bool = False
 
     @abstractmethod
     async def findings(self) -> Sequence[Finding]:
@@ -94,10 +114,20 @@ class Backend(ABC):
 
     @abstractmethod
     def open(
-        self, spec: MachineSpec, stack: Sequence[Path], downloads: Sequence[DownloadMount] = (), label: str = ""
+        self,
+        spec: MachineSpec,
+        stack: Sequence[Path],
+        downloads: Sequence[DownloadMount] = (),
+        label: str = "",
+        *,
+        hostname: str = "",
     ) -> AbstractAsyncContextManager[Machine]:
-        """A machine on the layers of `stack` (directories that `checkpoint` or `make_base` filled, base
-        first). `label` tells an operator what it is for; it shows in the host's listings."""
+        """A machine on the layers of `stack` (directories that `checkpoint`, `copy` or `make_base` filled, base
+        first). `label` tells an operator what it is for; it shows in the host's listings.
+
+        With a `hostname` it is a computer of its own: it gets that name and identities of its own (machine id,
+        hardware address, SSH host keys at their next start, entropy) before anything captured goes on, and its
+        running state cannot be kept. Without, it is a build's machine."""
 
     @abstractmethod
     async def make_base(self, into: Path, sink: Sink) -> Captured:

@@ -18,7 +18,7 @@ from pathlib import Path
 import zstandard
 
 from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
-from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Machine
+from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
 from ingot.machine.threads import in_thread
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
@@ -81,8 +81,13 @@ class ScriptedMachine(Machine):
                 )
         self._write({file.path: file.content for file in files})
 
-    async def checkpoint(self, into: Path) -> Captured:
-        changed, self._changed = self._changed, {}
+    async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
+        captured = await self.copy(into)
+        self._changed = {}
+        return captured
+
+    async def copy(self, into: Path) -> Captured:
+        changed = dict(self._changed)
         await in_thread(lambda: _write_tree(into / _TREE, changed))
         return Captured(size_bytes=sum(map(len, changed.values())), files=len(changed))
 
@@ -119,7 +124,13 @@ class ScriptedBackend(Backend):
 
     @contextlib.asynccontextmanager
     async def open(
-        self, spec: MachineSpec, stack: Sequence[Path], downloads: Sequence[DownloadMount] = (), label: str = ""
+        self,
+        spec: MachineSpec,
+        stack: Sequence[Path],
+        downloads: Sequence[DownloadMount] = (),
+        label: str = "",
+        *,
+        hostname: str = "",
     ) -> AsyncIterator[Machine]:
         self.opened.append((spec, tuple(stack), label))
         files = await in_thread(

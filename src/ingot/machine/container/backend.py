@@ -68,7 +68,13 @@ class ContainerBackend(Backend):
 
     @contextlib.asynccontextmanager
     async def open(
-        self, spec: MachineSpec, stack: Sequence[Path], downloads: Sequence[DownloadMount] = (), label: str = ""
+        self,
+        spec: MachineSpec,
+        stack: Sequence[Path],
+        downloads: Sequence[DownloadMount] = (),
+        label: str = "",
+        *,
+        hostname: str = "",
     ) -> AsyncIterator[Machine]:
         parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label))
         home, machine = parts.home, ContainerMachine(parts)

@@ -27,7 +27,7 @@ from ingot.machine.container.guest_files import read_accounts, write_file
 from ingot.machine.container.ids import Home, to_host
 from ingot.machine.container.network import Carrier
 from ingot.machine.container.runtime import Container
-from ingot.machine.contract import Captured, DownloadMount, Machine
+from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
@@ -114,13 +114,18 @@ class ContainerMachine(Machine):
     async def put(self, files: Sequence[GuestFile]) -> None:
         await in_thread(lambda: self._put(files))
 
-    async def checkpoint(self, into: Path) -> Captured:
+    async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
         top = self._top
         assert top is not None
         async with self._starting:
             await uninterrupted(self._container.end())
             await in_thread(lambda: self._remount_root(top))
         return await in_stoppable_thread(lambda stop: capture_tree(top.upper, into / overlay.LAYER_TREE, stop))
+
+    async def copy(self, into: Path) -> Captured:
+        top = self._top
+        assert top is not None
+        raise NotImplementedError
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return tuple(
