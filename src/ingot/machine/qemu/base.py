@@ -134,7 +134,7 @@ def _furnish(tree: Path) -> None:
     _link(system / "sysinit.target.wants/qemu-guest-agent.service", "/lib/systemd/system/qemu-guest-agent.service")
     for name in _MASKED:
         _link(system / name, "/dev/null")
-    _link(system / "default.target", "/lib/systemd/system/multi-user.target")
+    _link(system / "default.target", "/lib/systemd/system/basic.target")  # what templates install is not booted
     for path, text in _TEXTS.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(text)
