@@ -123,7 +123,8 @@ async def choose_backend(settings: Settings) -> Chosen:
         return Chosen(containers, "as the settings say")
     kvm = await try_kvm()
     accelerator = "kvm" if kvm.works else "tcg"
-    machines = QemuBackend(settings.data_dir / "qemu", QemuSettings(accelerator, ca_bundle, settings.mirror))
+    wanted = QemuSettings(accelerator, ca_bundle, settings.mirror, settings.allow_networks)
+    machines = QemuBackend(settings.data_dir / "qemu", wanted)
     if settings.machine == "qemu":
         return Chosen(machines, f"as the settings say; {kvm.detail}")
     if kvm.works:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,7 @@ from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
+from ingot.machine.qemu.network import guarded
 from ingot.machine.qemu.state import State
 from ingot.machine.threads import in_thread
 from ingot.process import Sink, run
@@ -42,6 +44,7 @@ class QemuSettings:
     accelerator: str = "tcg"
     ca_bundle: Path | None = None
     mirror: str = ""
+    allow_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +156,14 @@ class QemuBackend(Backend):
             await in_thread(lambda: owning.enter_context(home.occupied(place, opening.label)))
             places = await self._furnish(place, opening)
             argv = make_argv(opening.hardware, places, resumes=opening.state is not None)
-            async with running(argv, places) as emulator:
+            guarding = guarded(place.sockets, self._settings.allow_networks)
+            async with guarding as guard, running([*guard.prefix, *argv], places) as emulator:
                 await self._begin(emulator, opening)
-                resumed = opening.state is not None
-                machine = QemuMachine(place, emulator, opening.hardware, resumed=resumed, records=opening.records)
+                machine = QemuMachine(place, emulator, opening.hardware, records=opening.records)
+                machine.warnings += guard.warnings
                 try:
+                    if opening.state is None:
+                        await machine.run_quickly(["/sbin/resize2fs", "/dev/vda"])  # the disk may be larger than below
                     yield machine
                 finally:
                     await machine.close()
@@ -166,11 +172,11 @@ class QemuBackend(Backend):
         """The machine's own disk and memory."""
         root, memory = opening.stack[0], place.memory
         if opening.own_disk is not None:
-            await in_thread(partial(_copy_sparsely, opening.own_disk, place.disk))
+            await in_thread(partial(state.copy_sparsely, opening.own_disk, place.disk))
         else:
             await run(create_disk_argv(place.disk, opening.hardware), timeout=30)
         if opening.state is not None and opening.records:
-            await in_thread(partial(state.copy_memory, opening.state.memory, place.memory))
+            await in_thread(partial(state.copy_sparsely, opening.state.memory, place.memory))
         elif opening.state is not None:
             memory = opening.state.memory
         return Places(
@@ -198,13 +204,15 @@ class QemuBackend(Backend):
 
     async def _booted(self, hardware: Hardware, root: Path) -> Path:
         """The directory with the base, booted on this hardware: made when it is not there."""
-        text = json.dumps([hardware.to_json(), str(root.resolve())], sort_keys=True)
+        identity = await in_thread(partial(base.read_identity, root))
+        text = json.dumps([hardware.to_json(), identity], sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:24]
         place = self._boots.directory / name
         async with self._boots.locks.setdefault(name, asyncio.Lock()):
             if state.find_state(place, hardware) is None:
                 await in_thread(partial(shutil.rmtree, place, ignore_errors=True))
                 await self._boot(hardware, root, place)
+            await in_thread(partial(_keep_newest, self._boots.directory, place))
         return place
 
     async def _boot(self, hardware: Hardware, root: Path, place: Path) -> None:
@@ -213,7 +221,6 @@ class QemuBackend(Backend):
         try:
             opening = Opening(hardware, (root,), "booting the base", records=True)
             async with self._opened(opening) as machine:
-                await machine.run_quickly(["/sbin/resize2fs", "/dev/vda"])
                 await machine.checkpoint(making, Keep.CACHE)
             making.rename(place)
         finally:
@@ -233,13 +240,18 @@ def _new_identity(hostname: str) -> Identity:
     return Identity(hostname, secrets.token_hex(16), address)
 
 
+def _keep_newest(directory: Path, used: Path) -> None:
+    """Marks a boot as used, and removes those that were not used for longest. A machine that began from one of them has
+    what it needs of it."""
+    os.utime(used)
+    boots = sorted((path for path in directory.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
+    for old in boots[:-_KEPT_BOOTS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _make_anew(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-
-
-def _copy_sparsely(source: Path, target: Path) -> None:
-    state.copy_memory(source, target)
 
 
 def _measure(directory: Path) -> Captured:

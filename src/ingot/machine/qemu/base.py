@@ -53,6 +53,7 @@ cd /ingot-kernel
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/.*Depends: \\(linux-image-[0-9].*\\)/\\1/p")
 apt-get download $kernel busybox-static'
 """
+_SUPERBLOCK_UUID = 1024 + 0x68
 _SPARE_MB = 128
 """Room on the disk of the base itself. A machine's own disk is larger, and the file system grows when it boots."""
 
@@ -89,6 +90,13 @@ async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink)
         await in_thread(partial(shutil.rmtree, tree, ignore_errors=True))
     size = sum(path.stat().st_blocks * 512 for path in into.iterdir())
     return Captured(size_bytes=size, files=files)
+
+
+def read_identity(layer: Path) -> str:
+    """What tells one base from another: the UUID of its file system, which is made anew with each. Blocking."""
+    with (layer / DISK).open("rb") as disk:
+        disk.seek(_SUPERBLOCK_UUID)
+        return disk.read(16).hex()
 
 
 async def _take_kernel(tree: Path, into: Path, sink: Sink) -> None:

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingot.machine.container import mounts
+
 _OWNER = "owner.json"
 
 
@@ -62,8 +64,7 @@ def occupied(home: Home, label: str) -> Iterator[None]:
         home.sockets.mkdir(parents=True, mode=0o700)
         yield
     finally:
-        shutil.rmtree(home.sockets, ignore_errors=True)
-        shutil.rmtree(home.files, ignore_errors=True)
+        _remove(home.sockets, home.files)
         os.close(descriptor)
 
 
@@ -72,10 +73,16 @@ def sweep(machines: Path) -> list[str]:
     removed = []
     for directory in sorted(machines.iterdir()) if machines.is_dir() else ():
         if (sockets := _abandoned(directory)) is not None:
-            shutil.rmtree(sockets, ignore_errors=True)
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(sockets, directory)
             removed.append(f"the virtual machine {directory.name}")
     return removed
+
+
+def _remove(sockets: Path, files: Path) -> None:
+    """Namespaces are held by mounts below the sockets' directory."""
+    mounts.unmount_below(sockets)
+    shutil.rmtree(sockets, ignore_errors=True)
+    shutil.rmtree(files, ignore_errors=True)
 
 
 def _abandoned(directory: Path) -> Path | None:

@@ -55,10 +55,9 @@ class Identity:
 class QemuMachine(Machine):
     """See the contract. `arrive` is the backend's to call, when the machine runs."""
 
-    def __init__(self, home: Home, emulator: Emulator, hardware: Hardware, *, resumed: bool, records: bool) -> None:
+    def __init__(self, home: Home, emulator: Emulator, hardware: Hardware, *, records: bool) -> None:
         self.id = home.id
         self.warnings = (_SLOW,) if hardware.accelerator == "tcg" else ()
-        self.resumed = resumed
         self._home = home
         self._emulator = emulator
         self._hardware = hardware
@@ -136,7 +135,11 @@ class QemuMachine(Machine):
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
-        raise NotImplementedError
+        """QEMU writes everything that it holds of the disk to the file when the machine stops."""
+        async with self._checkpointing:
+            await self.run_quickly(["/bin/sync"])
+            await uninterrupted(self._copy_disk(into / LAYER_DISK))
+        return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     def downloaded(self) -> Sequence[DownloadMount]:
         """Downloads stay inside."""
@@ -170,7 +173,10 @@ class QemuMachine(Machine):
         number = await self._free.get()
         if number not in self._ports:
             place = self._emulator.places.port(number)
-            self._ports[number] = await asyncio.open_unix_connection(str(place))
+            try:
+                self._ports[number] = await asyncio.open_unix_connection(str(place))
+            except OSError as error:
+                raise MachineLostError(f"the machine is gone: {error.strerror}") from error
         yield number, self._ports[number][0]
         self._free.put_nowait(number)
 
@@ -238,11 +244,19 @@ class QemuMachine(Machine):
         try:
             await self._emulator.capture(into / state.DEVICES)
             await self._cut(into)
-            await in_thread(partial(state.copy_memory, self._home.memory, into / state.MEMORY))
+            await in_thread(partial(state.copy_sparsely, self._home.memory, into / state.MEMORY))
             await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
         finally:
             await self._emulator.go_on()
             await self._freeze("0")
+
+    async def _copy_disk(self, place: Path) -> None:
+        await self._emulator.stop()
+        try:
+            await in_thread(partial(state.copy_sparsely, self._disk, place))
+        finally:
+            await self._emulator.go_on()
+        await in_thread(partial(state.sync, place))
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])

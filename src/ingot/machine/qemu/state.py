@@ -67,8 +67,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def copy_memory(source: Path, target: Path) -> int:
-    """Copies memory and leaves out what is zero; bytes written. Only what the source has allocated is read."""
+def copy_sparsely(source: Path, target: Path) -> int:
+    """Copies a file and leaves out what is zero; bytes written. Only what the source has allocated is read."""
     written = 0
     with source.open("rb", buffering=0) as old, target.open("xb", buffering=0) as new:
         size = os.fstat(old.fileno()).st_size
