@@ -15,7 +15,7 @@ from ingot.machine.qemu.files import check_path, unpack_excerpt
 from ingot.machine.qemu.hardware import Hardware, Places, hardware_of, make_argv
 from ingot.machine.qemu.initramfs import pack_cpio
 from ingot.machine.qemu.output import End, Mark
-from ingot.machine.qemu.state import DEVICES, MEMORY, belongs, copy_sparsely, find_state, write_record
+from ingot.machine.qemu.state import DEVICES, MEMORY, belongs, copy_sparsely, find_state, update_copy, write_record
 from ingot.records.machine import MachineSpec
 
 HARDWARE = Hardware("tcg", 1, 512, 1024, "7.2.22")
@@ -122,6 +122,19 @@ def test_zeros_become_holes_and_nothing_else_is_lost(tmp_path: Path) -> None:
     assert written == 4 * 4096
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_blocks * 512 < 256 * 1024
+
+
+def test_a_copy_is_brought_up_to_date_by_its_changed_pages_alone(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(3 << 20))
+    os.truncate(source, 16 << 20)
+    copy_sparsely(source, target)
+    with source.open("r+b") as file:
+        for place in (4096, 2 << 20, 9 << 20):
+            file.seek(place)
+            file.write(b"changed")
+    assert update_copy(source, target) == 3 * 4096
+    assert target.read_bytes() == source.read_bytes()
 
 
 def test_a_state_is_found_for_its_own_hardware_only(tmp_path: Path) -> None:

@@ -226,29 +226,45 @@ class QemuMachine(Machine):
 
     async def _cut(self, into: Path) -> None:
         """What the disk has gathered is the layer's now; the machine writes to a new one on top."""
+        finished = await self._switch_disk(await self._make_disk())
+        await in_thread(partial(_place, finished, into / LAYER_DISK))
+
+    async def _make_disk(self) -> Path:
+        """An empty disk that QEMU has open already."""
         self._disks += 1
         fresh, node = self._home.files / f"disk{self._disks}.qcow2", f"disk{self._disks}"
         await run(create_disk_argv(fresh, self._hardware), timeout=30)
         image = {"driver": "file", "filename": str(fresh), "discard": "unmap"}
         wanted = {"driver": "qcow2", "node-name": node, "file": image, "backing": None}
-        monitor = self._emulator.monitor
-        await monitor.call("blockdev-add", {**wanted, "discard": "unmap", "detect-zeroes": "unmap"})
-        await monitor.call("blockdev-snapshot", {"node": f"disk{self._disks - 1}", "overlay": node})
+        await self._emulator.monitor.call("blockdev-add", {**wanted, "discard": "unmap", "detect-zeroes": "unmap"})
+        return fresh
+
+    async def _switch_disk(self, fresh: Path) -> Path:
+        """From here on the machine writes to `fresh`; the disk that it wrote to before."""
+        nodes = {"node": f"disk{self._disks - 1}", "overlay": f"disk{self._disks}"}
+        await self._emulator.monitor.call("blockdev-snapshot", nodes)
         finished, self._disk = self._disk, fresh
-        await in_thread(partial(_place, finished, into / LAYER_DISK))
+        return finished
 
     async def _cut_with_state(self, into: Path, *, belongs: bool) -> None:
-        """The same, and the running state beside it: commands are frozen, and stay so in what is captured."""
+        """The same, and the running state beside it: commands are frozen, and stay so in what is captured. Memory is
+        copied before the machine is stopped, and what changed meanwhile after."""
+        memory = into / state.MEMORY
         await self._freeze("1")
-        await self._emulator.stop()
         try:
-            await self._emulator.capture(into / state.DEVICES)
-            await self._cut(into)
-            await in_thread(partial(state.copy_sparsely, self._home.memory, into / state.MEMORY))
-            await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
+            await in_thread(partial(state.copy_sparsely, self._home.memory, memory))
+            fresh = await self._make_disk()
+            await self._emulator.stop()
+            try:
+                await self._emulator.capture(into / state.DEVICES)
+                finished = await self._switch_disk(fresh)
+                await in_thread(partial(state.update_copy, self._home.memory, memory))
+            finally:
+                await self._emulator.go_on()
         finally:
-            await self._emulator.go_on()
             await self._freeze("0")
+        await in_thread(partial(_place, finished, into / LAYER_DISK))
+        await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
 
     async def _copy_disk(self, place: Path) -> None:
         await self._emulator.stop()

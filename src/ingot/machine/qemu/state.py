@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ingot.machine.qemu.hardware import Hardware
 MEMORY, DEVICES, RECORD = "memory.bin", "device.bin", "state.json"
 _CHUNK = 1024 * 1024
 _PAGE = 4096
+_FICLONE = 0x40049409
 _ZERO_CHUNK, _ZERO_PAGE = bytes(_CHUNK), bytes(_PAGE)
 
 
@@ -68,9 +70,12 @@ def sync(path: Path) -> None:
 
 
 def copy_sparsely(source: Path, target: Path) -> int:
-    """Copies a file and leaves out what is zero; bytes written. Only what the source has allocated is read."""
+    """Copies a file and leaves out what is zero; bytes written. Only what the source has allocated is read; where the
+    file system shares blocks between files, nothing is."""
     written = 0
     with source.open("rb", buffering=0) as old, target.open("xb", buffering=0) as new:
+        if _share_blocks(old.fileno(), new.fileno()):
+            return 0
         size = os.fstat(old.fileno()).st_size
         new.truncate(size)
         offset = 0
@@ -79,6 +84,39 @@ def copy_sparsely(source: Path, target: Path) -> int:
             written += _copy_range(old.fileno(), new.fileno(), begin, end)
             offset = end
     return written
+
+
+def update_copy(source: Path, target: Path) -> int:
+    """Writes into a copy what has changed in its source since; bytes written. Reading costs far less than writing, so
+    a machine that is copied while it runs stands still for this alone."""
+    written = 0
+    with source.open("rb", buffering=0) as old, target.open("r+b", buffering=0) as new:
+        offset = 0
+        while (begin := _seek(old.fileno(), offset, os.SEEK_DATA)) is not None:
+            offset = _seek(old.fileno(), begin, os.SEEK_HOLE) or os.fstat(old.fileno()).st_size
+            for place in range(begin, offset, _CHUNK):
+                size = min(_CHUNK, offset - place)
+                chunk, copied = os.pread(old.fileno(), size, place), os.pread(new.fileno(), size, place)
+                if chunk != copied:
+                    written += _write_changes(new.fileno(), place, chunk, copied)
+    return written
+
+
+def _write_changes(target: int, place: int, chunk: bytes, copied: bytes) -> int:
+    written = 0
+    for start in range(0, len(chunk), _PAGE):
+        page = chunk[start : start + _PAGE]
+        if page != copied[start : start + _PAGE]:
+            written += os.pwrite(target, page, place + start)
+    return written
+
+
+def _share_blocks(source: int, target: int) -> bool:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
 
 
 def _seek(descriptor: int, offset: int, whence: int) -> int | None:
