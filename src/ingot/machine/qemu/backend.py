@@ -32,7 +32,6 @@ from ingot.process import Sink, run
 from ingot.records.machine import MachineSpec
 
 _BOOT = {"kvm": 60.0, "tcg": 240.0}
-_RESUME = 60.0
 _PACK = 1800.0
 _KEPT_BOOTS = 4
 
@@ -196,7 +195,6 @@ class QemuBackend(Backend):
             if opening.state is not None:
                 await emulator.restore(opening.state.devices)
                 await emulator.go_on()
-                await emulator.agent.wait_for_agent(_RESUME)
             else:
                 await emulator.agent.wait_for_agent(_BOOT[self._settings.accelerator])
         except MachineLostError as error:

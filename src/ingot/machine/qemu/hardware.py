@@ -69,6 +69,10 @@ class Places:
     def agent(self) -> Path:
         return self.sockets / "agent"
 
+    @property
+    def arrival(self) -> Path:
+        return self.sockets / "arrive"
+
     def port(self, number: int) -> Path:
         return self.sockets / f"port{number}"
 
@@ -97,6 +101,7 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
     argv += ["-device", "vmgenid,guid=auto", "-device", "VGA,vgamem_mb=16", "-device", "virtio-serial-pci"]
     argv += ["-chardev", f"file,id=console,path={places.console},append=on", "-serial", "chardev:console"]
     argv += _socket_port("agent", places.agent, "org.qemu.guest_agent.0")
+    argv += _socket_port("arrive", places.arrival, "ingot.arrive")
     for number in range(PORTS):
         argv += _socket_port(f"port{number}", places.port(number), f"ingot.{number}")
     argv += ["-chardev", f"socket,id=monitor,path={places.monitor},server=on,wait=off", "-mon", "monitor,mode=control"]

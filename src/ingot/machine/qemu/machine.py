@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -40,6 +39,7 @@ _QUICK = 60.0
 _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
 _PUT = 120.0
+_ARRIVAL = 60.0
 _SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
 
 
@@ -71,12 +71,24 @@ class QemuMachine(Machine):
             self._free.put_nowait(number)
 
     async def arrive(self, identity: Identity | None) -> None:
-        """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on."""
-        before = time.time_ns()
-        inside = await self._emulator.agent.call("guest-get-time")
-        offset = (before + time.time_ns()) // 2 - inside
+        """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on. A process that
+        waits for it inside does it. Raises MachineLostError."""
         own = [] if identity is None else [identity.hostname, identity.machine_id, identity.address]
-        await self.run_quickly([f"{_PROGRAMS}/arrive", str(offset), *own], stdin=os.urandom(64))
+        try:
+            async with asyncio.timeout(_ARRIVAL):
+                reader, writer = await asyncio.open_unix_connection(str(self._emulator.places.arrival))
+                try:
+                    await _ask(reader, writer, "time")  # the first answer takes longest, and would tell the time badly
+                    before = time.time_ns()
+                    inside = int(await _ask(reader, writer, "time"))
+                    offset = (before + time.time_ns()) // 2 - inside
+                    said = await _ask(reader, writer, f"arrive {offset} {secrets.token_hex(64)} {' '.join(own)}")
+                finally:
+                    writer.close()
+        except (OSError, ValueError, TimeoutError) as error:
+            raise MachineLostError(f"the machine did not take up its clock and identity: {error!r}") from error
+        if said != "ok":
+            raise MachineLostError(f"the machine could not take up its clock and identity: {said}")
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
         begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
@@ -276,6 +288,11 @@ class QemuMachine(Machine):
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: str) -> str:
+    writer.write(f"{request}\n".encode())
+    return (await reader.readline()).decode(errors="replace").strip()
 
 
 def _environment(command: Command) -> dict[str, str]:
