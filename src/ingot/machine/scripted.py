@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import tarfile
 import time
@@ -137,6 +138,8 @@ class ScriptedBackend(Backend):
             lambda: {path: body for layer in stack for path, body in _read_tree(layer / _TREE).items()}
         )
         machine = ScriptedMachine(self, f"scripted-{len(self.opened)}", spec, files)
+        if hostname:
+            await machine.put([GuestFile("/etc/hostname", f"{hostname}\n".encode()), _machine_id(hostname)])
         self.running.append(machine)
         try:
             yield machine
@@ -163,6 +166,12 @@ class ScriptedBackend(Backend):
 
     async def aclose(self) -> None:
         """Nothing runs between machines."""
+
+
+def _machine_id(hostname: str) -> GuestFile:
+    return GuestFile(
+        "/etc/machine-id", f"{hashlib.md5(hostname.encode(), usedforsecurity=False).hexdigest()}\n".encode()
+    )
 
 
 def _write_tree(tree: Path, files: Mapping[str, bytes]) -> None:

@@ -76,7 +76,7 @@ class ContainerBackend(Backend):
         *,
         hostname: str = "",
     ) -> AsyncIterator[Machine]:
-        parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label))
+        parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label, hostname))
         home, machine = parts.home, ContainerMachine(parts)
         async with contextlib.AsyncExitStack() as ending:
             claimed = await in_thread(partial(teardown.claim, home, label))
@@ -122,7 +122,12 @@ class ContainerBackend(Backend):
         return namespaces
 
     def _parts(
-        self, spec: MachineSpec, stack: tuple[Path, ...], downloads: tuple[DownloadMount, ...], label: str
+        self,
+        spec: MachineSpec,
+        stack: tuple[Path, ...],
+        downloads: tuple[DownloadMount, ...],
+        label: str,
+        hostname: str,
     ) -> Parts:
         name = secrets.token_hex(6)
         return Parts(
@@ -133,6 +138,7 @@ class ContainerBackend(Backend):
             group=ControlGroup(name, self._hierarchies),
             seccomp=self._seccomp,
             label=f"ingot {label}".strip(),
+            hostname=hostname,
         )
 
     @cached_property

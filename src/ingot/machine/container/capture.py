@@ -1,6 +1,6 @@
 """Copies what a step wrote, the upper directory of a machine's overlay, into a layer directory, durably.
 
-The machine's processes are gone while this runs. Sockets are left out: nothing can listen on them.
+The machine's processes are gone, or stand still, while this runs. Sockets are left out: nothing can listen on them.
 """
 
 # ruff: noqa: PTH101, PTH102, PTH115, PTH211

@@ -146,8 +146,7 @@ class ControlGroup:
     def make_child(self, name: str) -> tuple[Path, str] | None:
         """A group below, for one command: (its directory, what `runc exec --cgroup` wants). None where the
         host offers no tree to make it in."""
-        controller = "freezer" if self.hierarchies.version == 1 else _UNIFIED
-        place = self._place(controller)
+        controller, place = self._freezer()
         if place is None:
             return None
         child = place / name
@@ -156,6 +155,12 @@ class ControlGroup:
         except OSError:
             return None
         return child, f"{controller}:{name}" if controller else name
+
+    def children(self) -> list[Path] | None:
+        """The groups that `make_child` made and that are still there: everything but the first process is in one of
+        them. None where the host offers no tree for them."""
+        _, place = self._freezer()
+        return None if place is None else [child for child in place.iterdir() if child.is_dir()]
 
     def processes(self) -> set[int]:
         """Host ids of every process in the group or below, in any hierarchy."""
@@ -179,6 +184,11 @@ class ControlGroup:
 
     def exists(self) -> bool:
         return bool(self._places())
+
+    def _freezer(self) -> tuple[str, Path | None]:
+        """The tree whose groups can be frozen: its controller, and our group in it."""
+        controller = "freezer" if self.hierarchies.version == 1 else _UNIFIED
+        return controller, self._place(controller)
 
     def _place(self, controller: str) -> Path | None:
         place = self.hierarchies.places.get(controller)
