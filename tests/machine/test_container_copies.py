@@ -16,6 +16,7 @@ from tests.machine.test_container_processes import host_processes
 pytestmark = pytest.mark.machine
 
 COUNTER = "n=0; while :; do n=$((n + 1)); echo $n >> /srv/log; done > /dev/null 2>&1 &"
+SLEEPS = "until grep -q sleep /proc/$!/cmdline; do :; done"
 
 
 async def test_the_name_is_the_kernels_and_resolves(backend: ContainerBackend, base_layer: Path) -> None:
@@ -70,7 +71,7 @@ async def test_a_capture_that_fails_can_be_tried_again(
         raise HostError("a layer cannot be written: no room", hint="free space below the data directory")
 
     async with open_machine() as running:
-        await sh(running, "echo kept > /srv/kept; sleep 9401 > /dev/null 2>&1 &")
+        await sh(running, f"echo kept > /srv/kept; sleep 9401 > /dev/null 2>&1 & {SLEEPS}")
         capture = machine.capture_tree
         monkeypatch.setattr(machine, "capture_tree", no_room)
         with pytest.raises(HostError, match="no room; free space"):
