@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from ingot.computer_records import ComputerRecords
 from ingot.errors import ConflictError, HostError, MachineLostError, NotFoundError
 from ingot.launcher.computers import Computers
 from ingot.launcher.hardware import HostHardware, choose_spec
+from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import OUTPUT_LIMIT
 from ingot.machine.scripted import Scripted, ScriptedBackend
 from ingot.records.computer import ComputerStatus, LaunchWish
@@ -22,6 +24,7 @@ from ingot.records.layer import Golden, Layer
 from ingot.records.machine import MachineSpec
 from ingot.records.ref import Ref
 from ingot.settings import Settings
+from ingot.storage.database import Database
 from ingot.storage.objects import DirectoryObjects
 from ingot.store.archive import Archive
 from ingot.store.goldens import GoldenStore
@@ -64,7 +67,12 @@ class House:
         await self.goldens.publish(self.golden)
         self.item = Item(Ref("default", "hello", "1.0.0"), "d" * 64, 1, document)
         settings = replace(Settings(), data_dir=self._directory, run_idle_timeout=self._idle)
-        self.computers = Computers(self.backend, self.layers, self.goldens, self.reveal, settings)
+        self.db = Database(self._directory / "ingot.db")
+        await self.db.start()
+        self.records, self.own = ComputerRecords(self.db), OwnLayers(self._directory / "computers")
+        self.computers = Computers(
+            self.backend, self.layers, self.goldens, self.records, self.own, self.reveal, settings
+        )
 
     async def reveal(self, account: str, names: Sequence[str]) -> dict[str, str]:
         assert account == ACCOUNT
@@ -88,6 +96,7 @@ async def house(
         yield home
     finally:
         await home.computers.aclose()
+        await home.db.aclose()
         assert home.backend.running == []
 
 
