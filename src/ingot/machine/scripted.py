@@ -88,9 +88,9 @@ class ScriptedMachine(Machine):
         return captured
 
     async def copy(self, into: Path) -> Captured:
-        changed = dict(self._changed)
-        await in_thread(lambda: _write_tree(into / _TREE, changed))
-        return Captured(size_bytes=sum(map(len, changed.values())), files=len(changed))
+        if self._backend.capture_error is not None:
+            raise self._backend.capture_error
+        return await _capture(dict(self._changed), into)
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return self._downloads
@@ -105,7 +105,8 @@ class ScriptedMachine(Machine):
 class ScriptedBackend(Backend):
     """`script` maps a part of a command's line (its argv joined by spaces) to what it does; the first that
     fits, in order; a command that fits none succeeds silently. `commands` and `opened` tell what was asked,
-    `running` the machines open now."""
+    `running` the machines open now. `capture_error` is what captures fail with; `remains` is what machines of a killed
+    server left: their names and what they wrote."""
 
     name = "scripted"
 
@@ -115,6 +116,8 @@ class ScriptedBackend(Backend):
         self.opened: list[tuple[MachineSpec, tuple[Path, ...], str]] = []
         self.running: list[ScriptedMachine] = []
         self.bases_made = 0
+        self.capture_error: Exception | None = None
+        self.remains: dict[str, Mapping[str, bytes]] = {}
 
     def answer(self, command: Command) -> Scripted:
         line = " ".join(command.argv)
@@ -161,8 +164,12 @@ class ScriptedBackend(Backend):
     async def unpack(self, archive: Path, into: Path) -> Captured:
         return await in_thread(lambda: _unpack(archive, into / _TREE))
 
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        return await _capture(self.remains[machine], into) if machine in self.remains else None
+
     async def sweep(self) -> Sequence[str]:
-        return ()
+        forgotten, self.remains = self.remains, {}
+        return [f"what {machine} wrote" for machine in forgotten]
 
     async def aclose(self) -> None:
         """Nothing runs between machines."""
@@ -172,6 +179,11 @@ def _machine_id(hostname: str) -> GuestFile:
     return GuestFile(
         "/etc/machine-id", f"{hashlib.md5(hostname.encode(), usedforsecurity=False).hexdigest()}\n".encode()
     )
+
+
+async def _capture(files: Mapping[str, bytes], into: Path) -> Captured:
+    await in_thread(lambda: _write_tree(into / _TREE, files))
+    return Captured(size_bytes=sum(map(len, files.values())), files=len(files))
 
 
 def _write_tree(tree: Path, files: Mapping[str, bytes]) -> None:

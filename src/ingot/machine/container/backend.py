@@ -20,7 +20,7 @@ from typing import Any
 
 from ingot.errors import HostError, SettingsError
 from ingot.machine import base_image
-from ingot.machine.container import archive, teardown
+from ingot.machine.container import archive, recovery, teardown
 from ingot.machine.container.bundle import CAPABILITIES
 from ingot.machine.container.cgroups import ControlGroup, Hierarchies, find_hierarchies
 from ingot.machine.container.findings import find
@@ -101,6 +101,9 @@ class ContainerBackend(Backend):
 
     async def unpack(self, archive_file: Path, into: Path) -> Captured:
         return await in_stoppable_thread(lambda stop: archive.unpack(archive_file, into / LAYER_TREE, stop))
+
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        return await recovery.recover(machine, into, self._run_dir, self._disk_dir, self._hierarchies)
 
     async def sweep(self) -> Sequence[str]:
         return await uninterrupted(teardown.sweep(self._run_dir, self._disk_dir, self._hierarchies))

@@ -180,7 +180,7 @@ class ContainerMachine(Machine):
 
     def _mount_root(self) -> None:
         self._tops += 1
-        self._top = overlay.make_top(self._parts.home.disk / "tops" / str(self._tops))
+        self._top = overlay.make_top(self._parts.home.disk / overlay.TOPS / str(self._tops))
         overlay.mount_stack(self._trees, self._top, self._parts.home.root)
 
     def _remount_root(self) -> None:
