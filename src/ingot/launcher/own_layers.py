@@ -39,9 +39,12 @@ class OwnLayers:
 
     @contextlib.asynccontextmanager
     async def making(self, computer_id: str) -> AsyncIterator[NewLayer]:
-        """A place for the computer's next layer; removed on the way out unless `keep` was called."""
-        new = await asyncio.to_thread(self._prepare, computer_id)
+        """A place for the computer's next layer; removed on the way out unless `keep` was called. What a killed server
+        left at that place is removed first."""
+        new = await asyncio.to_thread(self._next, computer_id)
+        await remove_tree(new.place)
         try:
+            new.place.mkdir()
             yield new
         finally:
             await asyncio.shield(self._discard(new))
@@ -67,16 +70,14 @@ class OwnLayers:
             with contextlib.suppress(OSError):
                 home.rmdir()
 
-    def _prepare(self, computer_id: str) -> NewLayer:
+    def _next(self, computer_id: str) -> NewLayer:
         home = self._directory / computer_id
         if not home.is_dir():
             make_directories(home, self._directory)
             self._directory.chmod(0o700)
         numbers = [int(place.name) for place in home.iterdir() if place.name.isdecimal()]
         name = str(max(numbers, default=0) + 1)
-        place = home / (name + _UNFINISHED)
-        place.mkdir()
-        return NewLayer(place, f"{computer_id}/{name}")
+        return NewLayer(home / (name + _UNFINISHED), f"{computer_id}/{name}")
 
     def _rename(self, new: NewLayer) -> None:
         sync_directory(new.place)

@@ -38,15 +38,14 @@ async def recover_computers(backend: Backend, records: ComputerRecords, own: Own
 
 async def _recovered(computer: Computer, machine: str, backend: Backend, own: OwnLayers) -> Computer:
     why = "nothing of its machine is left"
-    async with own.making(computer.id) as new:
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                captured = await backend.recover(machine, new.place)
+    try:
+        async with own.making(computer.id) as new, asyncio.timeout(_DEADLINE):
+            captured = await backend.recover(machine, new.place)
             if captured is not None:
                 log.info("recovered %d files of computer %s", captured.files, computer.id)
                 return replace(computer, layers=(*computer.layers, await own.keep(new)))
-        except (IngotError, OSError) as error:
-            why = str(error) or f"it took longer than {_DEADLINE:g} s"
+    except (IngotError, OSError) as error:
+        why = str(error) or f"it took longer than {_DEADLINE:g} s"
     state = "its last stop" if computer.layers else "its template"
     log.warning("a computer lost files", extra={"action": "computer_lost_files", "computer": computer.id})
     return replace(computer, error=f"the server was killed while it ran: its files are those of {state} ({why})")

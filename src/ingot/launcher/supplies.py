@@ -18,6 +18,8 @@ from ingot.store.goldens import GoldenStore
 from ingot.store.layers import LayerStore
 from ingot.template import load_canonical
 
+_MINUTE = 60.0
+
 Reveal = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
 """(account, names) → the values of those that the account's vault has."""
 
@@ -109,4 +111,4 @@ class Supplies:
         minutes = computer.auto_stop_minutes
         if minutes is None:
             minutes = template.hardware.auto_stop_minutes
-        return minutes * 60.0 if minutes else None
+        return minutes * _MINUTE if minutes else None
