@@ -60,6 +60,8 @@ def computer(survivor: Server, ref: str) -> Iterator[str]:
     made = survivor.launch(ref, name="Box 1")
     survivor.bash(made["id"], "echo mine > /srv/mine; rm /srv/golden; until [ -s /srv/n ]; do sleep 0.01; done")
     yield made["id"]
+    kept = [path for path in (survivor.data / "computers").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert [path for path in kept if SECRET.encode() in path.read_bytes()] == [], "a layer holds a secret"
     for shown in survivor.ask("GET", "/computers", 200)["computers"]:
         assert survivor.ask("DELETE", f"/computers/{shown['id']}", 200) == {"deleted": True}
     survivor.host.assert_clean()
@@ -89,7 +91,6 @@ def test_off_and_on_again(survivor: Server, computer: str) -> None:
     assert refused["error"] == "the computer is stopped; commands need one that is running"
     kept = survivor.data / "computers"
     assert kept.stat().st_mode & 0o777 == 0o700
-    assert [path for path in kept.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
 
     survivor.change(computer, "start")
     files_are_there(survivor, computer)
@@ -168,3 +169,22 @@ def test_a_golden_under_a_stopped_computer_is_kept(survivor: Server, ref: str, c
     shown = survivor.ask("POST", "/admin/gc", 200, params={"dry_run": "1"})
     assert survivor.status(ref)["golden_dir"] in " ".join(entry["what"] for entry in shown["kept"])
     survivor.change(computer, "start")
+
+
+def test_the_command_line_does_all_of_it(survivor: Server, ref: str, computer: str) -> None:
+    def cli(*arguments: str) -> str:
+        status, said = survivor.cli(*arguments)
+        assert status == 0, said
+        return said
+
+    assert cli("exec", "Box 1", "--", "cat", "/srv/mine") == "mine\n"
+    assert cli("stop", "Box 1") == "stopped Box 1\n"
+    assert "stopped" in next(line for line in cli("ps").splitlines() if "Box 1" in line)
+    assert cli("start", "Box 1") == "started Box 1\n"
+    assert "(twin) is a clone of Box 1" in cli("clone", "Box 1", "--name", "twin")
+    assert cli("exec", "twin", "--", "cat /srv/mine") == "mine\n"
+    assert cli("restart", "twin") == "restarted twin\n"
+    made = cli("run", "--detach", "--name", "plain", ref).splitlines()
+    assert survivor.until(made[0], "running")["name"] == "plain"
+    assert cli("rm", "plain", "twin") == "removed plain\nremoved twin\n"
+    assert [one["name"] for one in survivor.ask("GET", "/computers", 200)["computers"]] == ["Box 1"]

@@ -161,6 +161,20 @@ async def test_a_copy_disturbs_nothing_and_what_it_took_is_in_the_next_machine(
         assert before <= int(await content(copied, "/srv/count")) <= int(await content(kept, "/srv/count"))
 
 
+async def test_a_copy_leaves_out_what_every_start_makes_anew(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    layer = next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        secrets = [GuestFile("/root/.env", b"TOKEN=canary"), GuestFile("/run/ingot/env/web", b"export TOKEN=canary")]
+        await machine.put([*secrets, GuestFile("/srv/run/root/.env", b"mine")])
+        assert (await machine.copy(layer)).files == 1
+        assert await content(machine, "/root/.env") == "TOKEN=canary"
+    async with backend.open(SPEC, [*stack, layer]) as machine:
+        assert await content(machine, "/srv/run/root/.env") == "mine"
+    assert [path for path in layer.rglob("*") if path.is_file() and b"canary" in path.read_bytes()] == []
+
+
 async def test_a_copy_that_is_cancelled_leaves_a_machine_that_goes_on(
     backend: Backend, stack: list[Path], layers: Iterator[Path]
 ) -> None:

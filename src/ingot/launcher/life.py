@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
@@ -195,7 +195,7 @@ class Life:
 
     async def _keep_or_go_on(self, machine: Machine, ending: Ending) -> bool:
         try:
-            await self._keep(machine)
+            await self._keep(machine.checkpoint)
         except MachineLostError:
             raise
         except (IngotError, OSError) as error:
@@ -209,13 +209,13 @@ class Life:
             return False
         return True
 
-    async def _keep(self, machine: Machine) -> None:
+    async def _keep(self, capture: Callable[[Path], Awaitable[Captured]]) -> None:
         """What the computer wrote since its start becomes its topmost layer."""
         tracked = self._tracked
         async with self._own.making(tracked.computer.id) as new:
             try:
                 async with asyncio.timeout(_KEEPING):
-                    await machine.checkpoint(new.place)
+                    await capture(new.place)
             except TimeoutError:
                 raise DeadlineError(f"its files could not be kept within {_KEEPING:g} s", seconds=_KEEPING) from None
             name = await self._own.keep(new)
@@ -223,9 +223,10 @@ class Life:
         await tracked.save()
 
     async def _keep_lost(self, machine: Machine) -> None:
-        """The files of a machine whose processes are gone, where they can be had."""
+        """The files of a machine whose processes are gone, where they can be had: a copy, because nothing in it could
+        remove the secrets."""
         try:
-            await self._keep(machine)
+            await self._keep(machine.copy)
         except (IngotError, OSError) as error:
             log.warning("a lost computer's files are lost: %s", error, extra={"computer": self._tracked.computer.id})
 

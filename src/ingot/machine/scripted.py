@@ -21,6 +21,7 @@ import zstandard
 from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
 from ingot.machine.threads import in_thread
+from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
@@ -83,14 +84,18 @@ class ScriptedMachine(Machine):
         self._write({file.path: file.content for file in files})
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
-        captured = await self.copy(into)
+        captured = await self._captured(self._changed, into)
         self._changed = {}
         return captured
 
     async def copy(self, into: Path) -> Captured:
+        kept = {path: content for path, content in self._changed.items() if not is_volatile(path[1:])}
+        return await self._captured(kept, into)
+
+    async def _captured(self, files: Mapping[str, bytes], into: Path) -> Captured:
         if self._backend.capture_error is not None:
             raise self._backend.capture_error
-        return await _capture(dict(self._changed), into)
+        return await _capture(dict(files), into)
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return self._downloads

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from ingot.machine.container.network import Carrier
 from ingot.machine.container.runtime import Container
 from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
+from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
@@ -136,7 +137,7 @@ class ContainerMachine(Machine):
             self._moving.clear()
             try:
                 async with frozen(self._parts.group):
-                    return await self._capture(into)
+                    return await self._capture(into, without=is_volatile)
             finally:
                 self._moving.set()
 
@@ -146,10 +147,10 @@ class ContainerMachine(Machine):
             for download in self._parts.downloads
         )
 
-    async def _capture(self, into: Path) -> Captured:
-        top = self._top
+    async def _capture(self, into: Path, without: Callable[[str], bool] | None = None) -> Captured:
+        top, tree = self._top, into / overlay.LAYER_TREE
         assert top is not None
-        return await in_stoppable_thread(lambda stop: capture_tree(top.upper, into / overlay.LAYER_TREE, stop))
+        return await in_stoppable_thread(lambda stop: capture_tree(top.upper, tree, stop, without))
 
     def _put(self, files: Sequence[GuestFile]) -> None:
         accounts = read_accounts(self._parts.home.root)

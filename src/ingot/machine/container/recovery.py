@@ -19,6 +19,7 @@ from ingot.machine.container.cgroups import ControlGroup, Hierarchies
 from ingot.machine.container.ids import Home
 from ingot.machine.contract import Captured
 from ingot.machine.threads import in_stoppable_thread, in_thread
+from ingot.machine.volatile import is_volatile
 
 _ID = re.compile("[0-9a-f]{12}")
 
@@ -37,7 +38,8 @@ async def recover(machine: str, into: Path, run_dir: Path, disk_dir: Path, hiera
         upper = await in_thread(lambda: _find_upper(home.disk / overlay.TOPS))
         if upper is None:
             return None
-        return await in_stoppable_thread(lambda stop: capture_tree(upper, into / overlay.LAYER_TREE, stop))
+        tree = into / overlay.LAYER_TREE
+        return await in_stoppable_thread(lambda stop: capture_tree(upper, tree, stop, is_volatile))
 
 
 @contextlib.contextmanager
