@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ from ingot.records.item import Item
 from ingot.settings import Settings
 from ingot.store.goldens import GoldenStore
 from ingot.store.layers import LayerStore
+
+log = logging.getLogger(__name__)
 
 MOST_COMPUTERS = 64
 _GREETING = 2.0
@@ -58,6 +61,7 @@ class Computers:
         self._disk_dir = settings.data_dir
         self._entries: dict[str, Tracked] = {}
         self._resuming = asyncio.Semaphore(_RESUMED_AT_ONCE)
+        self._closing = False
 
     async def __aenter__(self) -> Computers:
         return self
@@ -68,13 +72,13 @@ class Computers:
     async def resume(self) -> None:
         """Takes up what the last server knew: computers that are to run start, a few at a time, and deletions are
         finished. Call it once, after `recover_computers`."""
-        known = await self._records.all()
-        await self._own.sweep({name for computer in known for name in computer.layers})
-        for computer in known:
-            self._entries[computer.id] = tracked = Tracked(computer, self._records)
-            if computer.status is ComputerStatus.DELETING:
-                await self._delete(tracked)
-            elif computer.wanted:
+        for computer in await self._records.all():
+            self._entries[computer.id] = Tracked(computer, self._records)
+        await self._tidy(self._own.sweep(self._needed()))
+        for tracked in list(self._entries.values()):
+            if tracked.computer.status is ComputerStatus.DELETING:
+                await self._tidy(self._delete(tracked))
+            elif tracked.computer.wanted:
                 tracked.set(status=ComputerStatus.STARTING)
                 self._work(tracked, self._resume(tracked))
 
@@ -183,6 +187,7 @@ class Computers:
 
     async def aclose(self) -> None:
         """Stops what runs and has it started again by the next server. Test runs, and what is only starting, end."""
+        self._closing = True
         for tracked in self._entries.values():
             if tracked.work is not None and tracked.computer.status is not ComputerStatus.STOPPING:
                 tracked.work.cancel()
@@ -199,16 +204,12 @@ class Computers:
         life = tracked.life
         if tracked.work is not None:
             await asyncio.wait([tracked.work])
-        if life is None or life.task.done():
-            return
-        status, is_run = tracked.computer.status, tracked.computer.test_run
-        if status is ComputerStatus.RUNNING and not is_run:
-            tracked.set(status=ComputerStatus.STOPPING)
-            await life.end(Ending.CLOSE)
-            return
-        if is_run or status not in (ComputerStatus.STOPPING, ComputerStatus.RESTARTING):
-            life.task.cancel()
-        await asyncio.wait([life.task])
+        while life is not None and not life.task.done():
+            if tracked.computer.test_run or not life.settled.is_set():
+                life.task.cancel()
+                await asyncio.wait([life.task])
+            else:  # again, where a stop that was under way could not keep the files and it runs on
+                await life.end(Ending.CLOSE)
 
     # -- how it is done ------------------------------------------------------------------------------------
 
@@ -222,7 +223,7 @@ class Computers:
             start = await self._supplies.gather(tracked.computer)
             with contextlib.ExitStack() as undoing:
                 undoing.callback(start.holding.close)
-                self._refuse_deleted(tracked)
+                self._refuse_late(tracked)
                 if not computer.test_run:
                     await self._records.add(tracked.computer)
                 life = self._switch_on(tracked, start)
@@ -247,7 +248,7 @@ class Computers:
 
     def _switch_on(self, tracked: Tracked, start: Start) -> Life:
         try:
-            self._refuse_deleted(tracked)
+            self._refuse_late(tracked)
         except ConflictError:
             start.holding.close()
             raise
@@ -255,9 +256,11 @@ class Computers:
         life.task.add_done_callback(lambda _: self._ended(tracked, start.holding))
         return life
 
-    def _refuse_deleted(self, tracked: Tracked) -> None:
+    def _refuse_late(self, tracked: Tracked) -> None:
         if tracked.computer.status is ComputerStatus.DELETING:
             raise ConflictError("the computer was deleted meanwhile", code="not_running")
+        if self._closing:
+            raise ConflictError("the server ends", hint="try again when it is back", code="not_running")
 
     async def _stop(self, tracked: Tracked) -> None:
         assert tracked.life is not None
@@ -274,6 +277,13 @@ class Computers:
     async def _resume(self, tracked: Tracked) -> None:
         async with self._resuming:
             await self._bring_up(tracked)
+
+    async def _tidy(self, work: Coroutine[Any, Any, None]) -> None:
+        """What cannot be removed is no reason for the others not to start."""
+        try:
+            await work
+        except (IngotError, OSError):
+            log.exception("what a computer left cannot be removed", extra={"action": "computer_remains"})
 
     async def _bring_up(self, tracked: Tracked) -> None:
         try:

@@ -64,7 +64,7 @@ class OwnLayers:
 
     async def sweep(self, needed: Collection[str]) -> None:
         """Removes everything but the `needed`: what a server that was killed was making or removing."""
-        homes = list(self._directory.iterdir()) if self._directory.is_dir() else []
+        homes = [home for home in self._directory.glob("*") if home.is_dir()]
         for home in homes:
             await self.remove([f"{home.name}/{place.name}" for place in home.iterdir()], needed)
             with contextlib.suppress(OSError):
