@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.acceptance.conftest import running
@@ -162,6 +166,34 @@ def test_a_crash_in_the_middle_of_a_stop_loses_nothing(survivor: Server, compute
     survivor.change(computer, "start")
     files_are_there(survivor, computer)
     assert survivor.bash(computer, "sha256sum -c /srv/sum") == "/srv/bulk: OK\n"
+
+
+@pytest.mark.parametrize(("change", "after"), [("restart", 0.1), ("restart", 0.7), ("clone", 0.05), ("stop", 0.4)])
+def test_a_crash_at_any_moment_of_a_change_loses_no_file(
+    survivor: Server, computer: str, change: str, after: float
+) -> None:
+    """The change is asked for by a thread whose answer never comes; what it leaves half-done is as good as not done."""
+    survivor.bash(computer, "head -c 30M /dev/urandom > /srv/bulk; sha256sum /srv/bulk > /srv/sum")
+    asking = threading.Thread(target=_ask_in_vain, args=(survivor, f"/api/computers/{computer}/{change}"))
+    asking.start()
+    time.sleep(after)
+    survivor.kill()
+    asking.join()
+    survivor.start()
+    if change == "stop":
+        survivor.until(computer, "stopped")
+        survivor.change(computer, "start")
+    assert survivor.until(computer, "running")["error"] is None
+    assert survivor.bash(computer, "sha256sum -c /srv/sum") == "/srv/bulk: OK\n"
+    files_are_there(survivor, computer)
+    for clone in survivor.ask("GET", "/computers", 200)["computers"]:
+        assert survivor.until(clone["id"], "running")["error"] is None
+
+
+def _ask_in_vain(server: Server, path: str) -> None:
+    headers = {"Authorization": server.client.headers["Authorization"]}
+    with contextlib.suppress(httpx2.TransportError):
+        httpx2.post(f"{server.url}{path}", headers=headers, timeout=30, trust_env=False)
 
 
 def test_a_golden_under_a_stopped_computer_is_kept(survivor: Server, ref: str, computer: str) -> None:

@@ -16,7 +16,7 @@ from tests.machine.test_container_processes import host_processes
 pytestmark = pytest.mark.machine
 
 COUNTER = "n=0; while :; do n=$((n + 1)); echo $n >> /srv/log; done > /dev/null 2>&1 &"
-SLEEPS = "until grep -q sleep /proc/$!/cmdline; do :; done"
+SLEEPS = "until grep -qz ^sleep /proc/$!/cmdline; do :; done"
 
 
 async def test_the_name_is_the_kernels_and_resolves(backend: ContainerBackend, base_layer: Path) -> None:
@@ -35,6 +35,23 @@ async def test_a_second_start_under_the_same_name_writes_nothing(
         assert (await named.checkpoint(first)).files == 3, "the name, the hosts file, the machine id"
     async with backend.open(SMALL, [base_layer, first], hostname="web") as named:
         assert (await named.checkpoint(second)).files == 0
+
+
+async def test_what_a_user_put_in_the_place_of_the_name_does_not_keep_it_from_starting(
+    backend: ContainerBackend, base_layer: Path, tmp_path: Path
+) -> None:
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    async with backend.open(SMALL, [base_layer], hostname="web") as named:
+        await sh(
+            named, "cd /etc; rm hostname hosts machine-id; mkdir hostname; ln -s /etc/shadow hosts; mkfifo machine-id"
+        )
+        await named.checkpoint(layer)
+    async with backend.open(SMALL, [base_layer, layer], hostname="web") as named:
+        _, text = await sh(
+            named, "hostname; ls -ld /etc/hostname | cut -c1; cat /etc/machine-id; grep -c web /etc/shadow"
+        )
+    assert text.splitlines() == ["web", "d", machine_id("web"), "0"]
 
 
 def test_a_hosts_file_keeps_what_its_user_wrote() -> None:

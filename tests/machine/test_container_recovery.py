@@ -15,6 +15,8 @@ import pytest
 
 from ingot.errors import MachineError
 from ingot.machine.container import ContainerBackend
+from ingot.machine.container.cgroups import ControlGroup, find_hierarchies
+from ingot.machine.container.freezing import frozen
 from tests.machine.cached_base import SETTINGS
 from tests.machine.conftest import SMALL, sh
 from tests.machine.test_container_processes import host_processes
@@ -26,6 +28,8 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from ingot.machine.container import ContainerBackend
+from ingot.machine.container.cgroups import ControlGroup, find_hierarchies
+from ingot.machine.container.freezing import frozen
 from ingot.records.machine import Command, MachineSpec
 
 async def sink(chunk):
@@ -35,7 +39,8 @@ async def sink(chunk):
 async def main(base, run_dir, disks):
     backend = ContainerBackend(disks, run_dir=run_dir)
     async with backend.open(MachineSpec(memory_mb=256, disk_mb=64), [base]) as machine:
-        script = "echo kept > /srv/kept; rm /etc/motd; setsid sleep 9501 & echo " + machine.id + "; sleep 60"
+        sleeps = "setsid sleep 9501 & until grep -qz ^sleep /proc/$!/cmdline; do :; done; "
+        script = "echo kept > /srv/kept; rm /etc/motd; " + sleeps + "echo " + machine.id + "; sleep 60"
         await machine.exec(Command(("sh", "-c", script), 90), sink)
 
 asyncio.run(main(*map(Path, sys.argv[1:])))
@@ -81,6 +86,27 @@ async def test_files_outlive_a_killed_server(base_layer: Path, run_dir: Path, tm
         await swept(backend, name, run_dir, disks)
         async with backend.open(SMALL, [base_layer, layer]) as machine:
             assert (await sh(machine, "cat /srv/kept; test ! -e /etc/motd && echo gone"))[1] == "kept\ngone\n"
+
+
+async def test_what_a_killed_server_had_frozen_dies_all_the_same(
+    base_layer: Path, run_dir: Path, tmp_path: Path
+) -> None:
+    """It was copying the machine when it was killed."""
+    disks, layer = tmp_path / "disks", tmp_path / "layer"
+    layer.mkdir()
+    backend = ContainerBackend(disks, SETTINGS, run_dir)
+    async with (
+        holder(base_layer, run_dir, disks) as (process, name),
+        frozen(ControlGroup(name, find_hierarchies())) as stopped,
+    ):
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        assert stopped != []
+        assert len(host_processes("sleep\x009501")) == 1, "what is frozen cannot die"
+        captured = await backend.recover(name, layer)
+        assert captured is not None
+        await swept(backend, name, run_dir, disks)
+    assert (layer / "diff/srv/kept").read_text() == "kept\n"
 
 
 async def test_files_outlive_a_restart_of_the_host(base_layer: Path, run_dir: Path, tmp_path: Path) -> None:

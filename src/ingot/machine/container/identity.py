@@ -8,21 +8,29 @@ id follows from the name: it stays the same over restarts without being kept any
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from ingot.errors import MachineError
 from ingot.machine.container.guest_files import read_accounts, read_text, write_file
 from ingot.records.machine import GuestFile
+
+log = logging.getLogger(__name__)
 
 _HOSTNAME, _HOSTS, _MACHINE_ID = "/etc/hostname", "/etc/hosts", "/etc/machine-id"
 _BUS_ID = "/var/lib/dbus/machine-id"
 
 
 def give_identity(root: Path, hostname: str) -> None:
-    """Makes the machine below `root` the one called `hostname`. Raises what `write_file` raises."""
+    """Makes the machine below `root` the one called `hostname`. Where its user put something else in the place of one
+    of these files, that stays: it is no reason for the machine not to start."""
     accounts = read_accounts(root)
     for file in _identity_files(root, hostname):
-        write_file(root, file, accounts)
+        try:
+            write_file(root, file, accounts)
+        except MachineError as error:
+            log.warning("a machine keeps what it has in place of its identity: %s", error)
 
 
 def machine_id(hostname: str) -> str:
