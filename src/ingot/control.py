@@ -96,7 +96,7 @@ class Control:
             ],
             "kept": [
                 *({"what": f"golden {key}", "why": ", ".join(reasons)} for key, reasons in sorted(needed.items())),
-                *({"what": f"golden {key}", "why": "a computer runs from it"} for key in sorted(live - set(needed))),
+                *({"what": f"golden {key}", "why": "a computer stands on it"} for key in sorted(live - set(needed))),
             ],
             "freed_bytes": sum(item.size_bytes for item in removed),
         }

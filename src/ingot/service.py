@@ -1,7 +1,8 @@
 """All the wiring: the only module that names adapters. A server's life is `serve`, read from top to bottom.
 
-Start: take the data directory, sweep what a dead server left, open the parts, run the worker, answer requests.
-Stop: open streams end, machines end, builds stay in the queue for the next start.
+Start: take the data directory, save the files of computers that a dead server left running, sweep the rest, open the
+parts, bring computers up again, run the worker, answer requests.
+Stop: open streams end, computers stop, machines end, builds stay in the queue for the next start.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
+from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.control import Control
 from ingot.credentials import local_url, write_key
 from ingot.dispatch import Dispatch
@@ -38,6 +40,8 @@ from ingot.errors import HostError, IngotError
 from ingot.events.keeper import LogAges, LogKeeper
 from ingot.events.log import EventLogs
 from ingot.launcher.computers import Computers
+from ingot.launcher.own_layers import OwnLayers
+from ingot.launcher.recovery import recover_computers
 from ingot.machine.container.backend import ContainerBackend, ContainerSettings
 from ingot.machine.contract import Backend, Finding
 from ingot.machine.qemu import QemuBackend, QemuSettings
@@ -148,6 +152,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         log.info("machines are made by %s: %s", backend.name, chosen.reason, extra={"action": "backend"})
         stack.push_async_callback(backend.aclose)
         await _check_host(backend)
+        records, own_layers = ComputerRecords(database), OwnLayers(data / "computers")
+        await recover_computers(backend, records, own_layers)
         for line in await backend.sweep():
             log.warning("removed what a dead server left: %s", line, extra={"action": "sweep"})
         access, vault = Access(database), Vault(database, settings.vault_key_file)
@@ -157,8 +163,9 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         tools, collector = await _open_store(data, backend, stack)
         logs = EventLogs(data / "logs")
         computers = await stack.enter_async_context(
-            Computers(backend, tools.layers, tools.goldens, vault.reveal, settings)
+            Computers(backend, tools.layers, tools.goldens, records, own_layers, vault.reveal, settings)
         )
+        await computers.resume()
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
         control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers)
@@ -183,6 +190,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             computers=computers,
             stream=stream,
             tickets=tickets,
+            workspaces=Workspaces(database),
             cors=cors,
             metrics=metrics,
             settings=describe_settings(settings, origin),

@@ -185,6 +185,25 @@ class Server:
         finally:
             self.ask("DELETE", "/templates/run", 200, params={"id": made["desktop_id"]})
 
+    def launch(self, ref: str, **wish: Any) -> Any:
+        """A computer that lasts, once it runs."""
+        made = self.ask("POST", "/computers", 201, json={"template_ref": ref, **wish})
+        return self.until(made["id"], "running")
+
+    def change(self, computer: str, what: str, status: str = "running") -> Any:
+        """`start`, `stop` or `restart`, done."""
+        self.ask("POST", f"/computers/{computer}/{what}", 200)
+        return self.until(computer, status)
+
+    def until(self, computer: str, status: str) -> Any:
+        """The computer once its status is this one; it may not end up in another."""
+        deadline = time.monotonic() + _START_DEADLINE
+        while (shown := self.ask("GET", f"/computers/{computer}", 200))["status"] != status:
+            assert shown["status"] not in ("error", "running", "stopped"), shown
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.05)
+        return shown
+
     def bash(self, computer: str, command: str) -> str:
         shell = self.ask("POST", f"/computers/{computer}/bash", 200, json={"command": command})
         assert shell["exit_code"] == 0, shell

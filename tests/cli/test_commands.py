@@ -127,6 +127,85 @@ async def test_a_computer_that_cannot_start_says_why_and_is_removed(ingot: Run) 
     assert "needs the secret token" in refused.err
 
 
+def computer_object(name: str = "box", status: str = "running", **more: object) -> dict[str, object]:
+    number = "12345678-0000-4000-8000-" + name.encode().hex()[:12].ljust(12, "0")
+    shown = {"id": number, "instance_id": name.encode().hex()[:8].ljust(8, "0"), "name": name, "status": status}
+    return {**shown, "template_ref": REF, "created_at": PUBLISHED, "error": None, **more}
+
+
+async def test_a_computer_that_lasts_is_made_listed_and_used(ingot: Run) -> None:
+    box = computer_object()
+    async with fake_server() as fake:
+        fake.answers["POST", "/api/computers"] = (201, box | {"status": "starting"})
+        fake.answers["GET", f"/api/computers/{box['id']}"] = (200, box)
+        fake.answers["GET", "/api/computers"] = (
+            200,
+            {"computers": [box, computer_object("db", "error", error="no room")]},
+        )
+        shell = {"success": False, "output": "hi\n", "exit_code": 7}
+        fake.answers["POST", f"/api/computers/{box['id']}/bash"] = (200, shell)
+        made = await ingot("run", "--detach", "--name", "box", REF, url=fake.url)
+        asked = json.loads(fake.requests[0].body)
+        ran = await ingot("run", "--name", "box", REF, "--", "echo hi", url=fake.url)
+        as_json = await ingot("run", "-d", "--workspace", "w-1", "--json", REF, url=fake.url)
+        inside = json.loads(next(one.body for one in reversed(fake.requests) if one.method == "POST"))
+        listed = await ingot("ps", url=fake.url)
+        used = await ingot("exec", "box", "--", "echo", "a b", url=fake.url)
+        command = json.loads(fake.requests[-1].body)
+    assert (made.status, made.out, asked) == (0, f"{box['id']}\n", {"template_ref": REF, "name": "box"})
+    assert f"`ingot exec {box['instance_id']} -- COMMAND`" in made.err
+    assert (ran.status, ran.out) == (7, "hi\n")
+    assert (json.loads(as_json.out), inside["workspace_id"]) == (box, "w-1")
+    assert listed.out.splitlines() == [
+        "ID        NAME  STATUS   TEMPLATE             CREATED               ERROR",
+        f"626f7800  box   running  {REF}  {PUBLISHED}",
+        f"64620000  db    error    {REF}  {PUBLISHED}  no room",
+    ]
+    assert (used.status, used.out, command) == (7, "hi\n", {"command": "echo 'a b'", "timeout": 200.0})
+
+
+async def test_computers_are_stopped_started_restarted_cloned_and_removed(ingot: Run) -> None:
+    box, twin = computer_object(), computer_object("twin")
+    place = f"/api/computers/{box['id']}"
+    async with fake_server() as fake:
+        fake.answers["GET", "/api/computers"] = (200, {"computers": [box]})
+        fake.answers["POST", f"{place}/stop"] = (200, box | {"status": "stopping"})
+        fake.answers["GET", place] = (200, box | {"status": "stopped"})
+        stopped = await ingot("stop", "box", url=fake.url)
+        for action in ("start", "restart"):
+            fake.answers["POST", f"{place}/{action}"] = (200, box | {"error": "hook on_resume ended with status 1: no"})
+        started = await ingot("start", str(box["instance_id"]), url=fake.url)
+        restarted = await ingot("restart", str(box["id"]), "--json", url=fake.url)
+        fake.answers["POST", f"{place}/clone"] = (201, twin)
+        cloned = await ingot("clone", "box", "--name", "twin", url=fake.url)
+        asked = json.loads(fake.requests[-1].body)
+        fake.answers["DELETE", place] = (200, {"deleted": True})
+        removed = await ingot("rm", "box", url=fake.url)
+    assert (stopped.status, stopped.err) == (0, "stopped box\n")
+    assert started.err == f"started {box['instance_id']}\nwarning: hook on_resume ended with status 1: no\n"
+    assert json.loads(restarted.out)["computers"][0]["id"] == box["id"]
+    assert (cloned.out, cloned.err) == (f"{twin['id']}\n", f"computer {twin['instance_id']} (twin) is a clone of box\n")
+    assert asked == {"name": "twin", "workspace_id": None}
+    assert (removed.status, removed.err) == (0, "removed box\n")
+
+
+async def test_a_computer_that_is_not_there_or_not_alone_or_cannot_be_stopped_is_told(ingot: Run) -> None:
+    first, second = computer_object(), computer_object() | {"id": "other", "instance_id": "99999999"}
+    async with fake_server() as fake:
+        fake.answers["GET", "/api/computers"] = (200, {"computers": [first, second]})
+        missing = await ingot("rm", "nowhere", url=fake.url)
+        several = await ingot("stop", "box", url=fake.url)
+        fake.answers["POST", "/api/computers/other/stop"] = (409, error("it cannot be stopped: no room", "stop_failed"))
+        refused = await ingot("stop", "99999999", url=fake.url)
+        fake.answers["GET", "/api/computers/other"] = (200, second | {"error": "it cannot be stopped: no room"})
+        fake.answers["POST", "/api/computers/other/stop"] = (200, second | {"status": "stopping"})
+        late = await ingot("stop", "99999999", url=fake.url)
+    assert (missing.status, missing.err) == (1, "ingot: there is no computer 'nowhere'\n  `ingot ps` lists them\n")
+    assert several.err == "ingot: 2 computers are called 'box'\n  name one by its id: 626f7800, 99999999\n"
+    assert (refused.status, refused.err) == (1, "ingot: it cannot be stopped: no room\n")
+    assert (late.status, late.err) == (1, "ingot: the computer is running\n  it cannot be stopped: no room\n")
+
+
 async def test_a_secret_goes_in_by_stdin_and_shows_nowhere(ingot: Run, tmp_path: Path) -> None:
     canary = "canary-7f3a9"
     async with fake_server() as fake:

@@ -137,6 +137,78 @@ async def test_a_checkpoint_holds_only_what_came_after_the_one_before(
         assert await content(machine, "/srv/one") + await content(machine, "/srv/two") == "122"
 
 
+COUNTING = "while :; do n=$((n + 1)); echo $n > /srv/count.new; mv /srv/count.new /srv/count; done > /dev/null 2>&1 &"
+
+
+async def test_a_copy_disturbs_nothing_and_what_it_took_is_in_the_next_machine(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    first, second = next(layers), next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        await machine.put([GuestFile("/srv/one", b"1"), GuestFile("/srv/count", b"0")])
+        await shell(machine, COUNTING)
+        before = int(await content(machine, "/srv/count"))
+        await machine.copy(first)
+        async with asyncio.timeout(20):
+            while backend.name == "container" and int(await content(machine, "/srv/count")) <= before + 1:
+                await asyncio.sleep(0.01)
+        await machine.put([GuestFile("/srv/two", b"2")])
+        await machine.checkpoint(second)
+    async with backend.open(SPEC, [*stack, first]) as copied, backend.open(SPEC, [*stack, second]) as kept:
+        assert await content(copied, "/srv/one") + await content(kept, "/srv/one") == "11"
+        assert await content(kept, "/srv/two") == "2", "the checkpoint captured what the copy had, and what came after"
+        assert (await shell(copied, "test ! -e /srv/two"))[0].exit_code == 0
+        assert before <= int(await content(copied, "/srv/count")) <= int(await content(kept, "/srv/count"))
+
+
+async def test_a_copy_leaves_out_what_every_start_makes_anew(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    layer = next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        secrets = [GuestFile("/root/.env", b"TOKEN=canary"), GuestFile("/run/ingot/env/web", b"export TOKEN=canary")]
+        await machine.put([*secrets, GuestFile("/srv/run/root/.env", b"mine")])
+        assert (await machine.copy(layer)).files == 1
+        assert await content(machine, "/root/.env") == "TOKEN=canary"
+    async with backend.open(SPEC, [*stack, layer]) as machine:
+        assert await content(machine, "/srv/run/root/.env") == "mine"
+    assert [path for path in layer.rglob("*") if path.is_file() and b"canary" in path.read_bytes()] == []
+
+
+async def test_a_copy_that_is_cancelled_leaves_a_machine_that_goes_on(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    layer = next(layers)
+    async with backend.open(SPEC, stack) as machine:
+        await shell(machine, COUNTING)
+        copying = asyncio.create_task(machine.copy(layer))
+        await asyncio.sleep(0)
+        copying.cancel()
+        await asyncio.gather(copying, return_exceptions=True)
+        result, _ = await shell(machine, "true")
+        assert result.exit_code == 0
+        assert (await machine.copy(next(layers))).files <= 2
+
+
+async def test_a_named_machine_has_a_name_and_an_id_of_its_own_also_on_anothers_files(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    layer, again = next(layers), next(layers)
+    async with backend.open(SPEC, stack, hostname="web-1") as machine:
+        first = await content(machine, "/etc/hostname"), await content(machine, "/etc/machine-id")
+        await machine.copy(layer)
+    async with backend.open(SPEC, [*stack, layer], hostname="web-1") as machine:
+        assert (await content(machine, "/etc/hostname"), await content(machine, "/etc/machine-id")) == first
+    async with backend.open(SPEC, [*stack, layer], hostname="web-2") as machine:
+        other = await content(machine, "/etc/hostname"), await content(machine, "/etc/machine-id")
+        await machine.checkpoint(again)
+    async with backend.open(SPEC, [*stack, layer, again]) as machine:
+        assert (await content(machine, "/etc/hostname"), await content(machine, "/etc/machine-id")) == other
+    assert (first[0], other[0]) == ("web-1\n", "web-2\n")
+    assert first[1] != other[1]
+    assert len(first[1]) == len(other[1]) == 33
+
+
 async def test_machines_on_one_stack_do_not_see_each_other(backend: Backend, stack: list[Path]) -> None:
     async with backend.open(SPEC, stack) as one, backend.open(SPEC, stack) as other:
         assert one.id != other.id

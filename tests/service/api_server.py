@@ -22,6 +22,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.services import Services
 from ingot.api.stream_request import StreamRequest
+from ingot.computer_records import Workspaces
 from ingot.errors import ConflictError, NotFoundError
 from ingot.events.log import EventLogs
 from ingot.queue.builds import BuildQueue, QueueLimits
@@ -147,8 +148,28 @@ class ScriptedComputers:
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
         return await self.bash(account, computer_id, code, timeout)
 
-    def stop(self, computer_id: str) -> None:
-        self.all[computer_id] = replace(self.all[computer_id], status=ComputerStatus.STOPPED)
+    async def start(self, account: str, computer_id: str) -> Computer:
+        return await self._change(account, computer_id, ComputerStatus.RUNNING)
+
+    async def stop(self, account: str, computer_id: str) -> Computer:
+        return await self._change(account, computer_id, ComputerStatus.STOPPED)
+
+    async def restart(self, account: str, computer_id: str) -> Computer:
+        return await self._change(account, computer_id, ComputerStatus.RUNNING)
+
+    async def clone(self, account: str, computer_id: str, name: str = "", workspace: str | None = None) -> Computer:
+        source, identity = await self.get(account, computer_id), str(uuid.uuid4())
+        clone = replace(source, id=identity, instance_id=identity[:8], name=name or f"{source.name}-clone")
+        self.all[identity] = replace(clone, workspace=workspace or source.workspace)
+        return self.all[identity]
+
+    async def _change(self, account: str, computer_id: str, status: ComputerStatus) -> Computer:
+        """One in transition refuses, as real ones do."""
+        computer = await self.get(account, computer_id)
+        if computer.status is ComputerStatus.STARTING:
+            raise ConflictError("the computer is starting", code="in_transition")
+        self.all[computer.id] = replace(computer, status=status)
+        return self.all[computer.id]
 
 
 @dataclass
@@ -239,6 +260,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             computers=computers,
             stream=EventStream(EventLogs(directory / "logs"), resolve, cors=cors),
             tickets=tickets,
+            workspaces=Workspaces(db),
             cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -10,6 +12,7 @@ import pytest
 from api_server import Server, running_server
 
 from ingot.records.account import Scope
+from ingot.records.computer import ComputerStatus
 from ingot.records.event import Result
 
 
@@ -108,11 +111,53 @@ async def test_a_computer_is_made_looked_at_used_and_deleted(server: Server) -> 
     assert failed.json() == {"success": False, "output": "", "exit_code": 3}
     ran = await server.http.post(f"{path}/exec", json={"code": "print(1)"})
     assert ran.json()["output"] == "print(1)\n"
-    server.computers.stop(shown["id"])
+    assert (await server.http.post(f"{path}/stop")).json()["status"] == "stopped"
     stopped = await server.http.post(f"{path}/bash", json={"command": "hello"})
     assert (stopped.status_code, stopped.json()["error"]) == (409, "the computer is stopped")
     assert (await server.http.delete(path)).json() == {"deleted": True}
     assert (await server.http.get(path)).status_code == 404
+
+
+async def test_a_computer_is_switched_off_and_on_and_cloned(server: Server) -> None:
+    ref = await server.ready_template()
+    made = (await server.http.post("/api/computers", json={"template_ref": ref, "name": "box"})).json()
+    path = f"/api/computers/{made['id']}"
+    for action, status in (("stop", "stopped"), ("start", "running"), ("restart", "running")):
+        answer = await server.http.post(f"{path}/{action}")
+        assert (answer.status_code, answer.json()["status"]) == (200, status)
+    plain = await server.http.post(f"{path}/clone")
+    named = await server.http.post(f"{path}/clone", json={"name": "twin", "project_id": "p2"})
+    assert (plain.status_code, plain.json()["name"], plain.json()["workspace_id"]) == (201, "box-clone", None)
+    assert (named.status_code, named.json()["name"], named.json()["workspace_id"]) == (201, "twin", "p2")
+    assert len({made["id"], plain.json()["id"], named.json()["id"]}) == 3
+    server.computers.all[made["id"]] = replace(server.computers.all[made["id"]], status=ComputerStatus.STARTING)
+    refused = await server.http.post(f"{path}/stop")
+    assert (refused.status_code, refused.json()["code"]) == (409, "in_transition")
+    missing = await server.http.post(f"/api/computers/{uuid.UUID(int=5)}/start")
+    assert (missing.status_code, missing.json()["error"]) == (404, "there is no such computer")
+
+
+@pytest.mark.parametrize("kind", ["workspaces", "projects"])
+async def test_workspaces_are_made_listed_looked_at_and_deleted(server: Server, kind: str) -> None:
+    made = (await server.http.post(f"/api/{kind}", json={"name": "shop"})).json()
+    assert set(made) == {"id", "name", "created_at"}
+    listed = (await server.http.get(f"/api/{kind}")).json()
+    assert listed == {"workspaces": [made], "projects": [made]}
+    ref = await server.ready_template()
+    body = {"template_ref": ref, "workspace_id": made["id"]}
+    computer = (await server.http.post("/api/computers", json=body)).json()
+    assert (await server.http.get(f"/api/{kind}/{made['id']}")).json() == {**made, "computers": [computer]}
+    other = await server.key(Scope.ADMIN, account="other")
+    assert (await server.http.get(f"/api/{kind}", headers=other)).json() == {"workspaces": [], "projects": []}
+    hidden = await server.http.delete(f"/api/{kind}/{made['id']}", headers=other)
+    assert (hidden.status_code, hidden.json()["code"]) == (404, "not_found")
+    assert (await server.http.delete(f"/api/{kind}/{made['id']}")).json() == {"deleted": True}
+    gone = await server.http.get(f"/api/{kind}/{made['id']}")
+    assert (gone.status_code, gone.json()["error"]) == (
+        404,
+        f"there is no workspace {made['id']}; GET /api/workspaces lists yours",
+    )
+    assert (await server.http.post(f"/api/{kind}", json={"name": ""})).status_code == 400
 
 
 async def test_another_accounts_computer_is_not_there(server: Server) -> None:

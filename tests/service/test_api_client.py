@@ -88,6 +88,25 @@ async def test_computers(client: Client, server: Server) -> None:
         await client.computer(run.id)
 
 
+async def test_computers_that_last_and_workspaces(client: Client, server: Server) -> None:
+    ref = Ref.parse(await server.ready_template())
+    workspace = await client.create_workspace("shop")
+    assert [one.name for one in await client.workspaces()] == ["shop"]
+    made = await client.launch(ref, name="box", workspace=workspace.id, auto_stop_minutes=5)
+    assert (made.name, made.ref, made.status) == ("box", str(ref), "running")
+    assert (await client.stop_computer(made.id)).status == "stopped"
+    assert (await client.start_computer(made.id)).status == "running"
+    assert (await client.restart_computer(made.id)).status == "running"
+    clone = await client.clone_computer(made.id, name="twin")
+    assert [one.name for one in await client.computers()] == ["box", "twin"]
+    assert len((await client.workspace(workspace.id)).raw["computers"]) == 2
+    await client.delete_computer(clone.id)
+    assert [one.instance_id for one in await client.computers()] == [made.instance_id]
+    await client.delete_workspace(workspace.id)
+    with pytest.raises(NotFoundError, match="there is no workspace"):
+        await client.workspace(workspace.id)
+
+
 async def test_vault_keys_and_server(client: Client, server: Server) -> None:
     assert "common word" in (await client.put_secret("user", "root"))[0]
     assert [entry.name for entry in await client.secrets()] == ["user"]

@@ -28,7 +28,7 @@ KEYED = [
 NAMED = [
     (method, path)
     for method, path, _ in KEYED
-    if "{namespace}" in path or "{computer_id}" in path or "{key_id}" in path
+    if any(name in path for name in ("{namespace}", "{computer_id}", "{workspace_id}", "{key_id}"))
 ]
 
 
@@ -46,6 +46,7 @@ def fill(path: str) -> str:
         .replace("{version}", "9.9.9")
         .replace("{attempt}", "1")
         .replace("{computer_id}", str(uuid.UUID(int=1)))
+        .replace("{workspace_id}", str(uuid.UUID(int=1)))
         .replace("{key_id}", "0" * 16)
     )
 
@@ -118,6 +119,8 @@ async def test_an_unknown_address_is_404(server: Server, path: str) -> None:
         ("PUT", "/api/templates/a/b/1.0.0/build", "DELETE, GET, POST"),
         ("POST", "/api/secrets/x", "DELETE, PUT"),
         ("GET", "/api/computers/x/bash", "POST"),
+        ("GET", "/api/computers/x/clone", "POST"),
+        ("PUT", "/api/projects/x", "DELETE, GET"),
         ("TRACE", "/api/keys", "GET, POST"),
         ("DELETE", "/api/templates/global/system/blank", "GET"),
         ("POST", "/healthz", "GET"),
@@ -150,6 +153,9 @@ async def test_another_method_is_405_and_says_which_are_taken(
         ("POST", "/api/computers/x/bash", b'{"command":""}', "body.command: "),
         ("POST", "/api/computers/x/bash", b'{"command":"a\\u0000b"}', "body.command: "),
         ("POST", "/api/computers/x/bash", b'{"command":"id","timeout":1e9}', "body.timeout: "),
+        ("POST", "/api/computers/x/clone", b'{"name":7}', "body.name: "),
+        ("POST", "/api/workspaces", b'{"name":"a\\u0000b"}', "body.name: "),
+        ("POST", "/api/workspaces", b'{"name":"\\ud800"}', "body.name: "),
         ("POST", "/api/templates?force=maybe", HELLO, "query.force: "),
         ("POST", "/api/templates?auto_build=", HELLO, "query.auto_build: "),
         ("GET", "/api/templates?namespace=No%20Name", b"", "query.namespace: "),

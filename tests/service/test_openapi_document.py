@@ -70,7 +70,9 @@ async def test_requests_about_what_exists_get_the_answers_that_the_document_prom
         ref = await server.ready_template()
         assert (await server.http.post(f"{path_of(ref)}/build?force=1")).status_code == 202
         computer = (await server.http.post("/api/computers", json={"template_ref": ref})).json()["id"]
-        known = {"namespace": "default", "name": "hello", "version": "1.0.0", "attempt": 1, "computer_id": computer}
+        workspace = (await server.http.post("/api/workspaces", json={"name": "shop"})).json()["id"]
+        known = {"namespace": "default", "name": "hello", "version": "1.0.0", "attempt": 1}
+        known |= {"computer_id": computer, "workspace_id": workspace}
         settings = {"parameters": {f"path.{name}": value for name, value in known.items()}}
         failures = await asyncio.to_thread(_explore, server, _about_what_exists, settings)
     assert not failures, "\n\n".join(failures)
@@ -96,7 +98,11 @@ def _without_documents(schema: BaseSchema) -> BaseSchema:
 
 
 def _about_what_exists(schema: BaseSchema) -> BaseSchema:
-    return _without_documents(schema).exclude(method="DELETE").include(path_regex=r"\{(version|computer_id)\}")
+    return (
+        _without_documents(schema)
+        .exclude(method="DELETE")
+        .include(path_regex=r"\{(version|computer_id|workspace_id)\}")
+    )
 
 
 def _explore(

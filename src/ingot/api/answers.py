@@ -231,6 +231,23 @@ class ComputerList(Closed):
     computers: list[ComputerObject]
 
 
+class WorkspaceObject(Closed):
+    id: str = Field(description="A UUID.")
+    name: str
+    created_at: Time
+
+
+class WorkspaceDetail(WorkspaceObject):
+    computers: list[ComputerObject] = Field(description="Those that are in it.")
+
+
+class WorkspaceList(Closed):
+    """The same list under both names."""
+
+    workspaces: list[WorkspaceObject]
+    projects: list[WorkspaceObject]
+
+
 class Shell(Closed):
     success: bool = Field(description="The exit code is 0.")
     output: str = Field(description="stdout and stderr as they came.")

@@ -1,4 +1,4 @@
-"""Computers made from goldens, and test runs: computers that end by themselves."""
+"""Computers made from goldens, switched on and off, copied and deleted; and test runs, which end by themselves."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunBody(Body):
 
 
 class LaunchBody(Body):
-    """What is left out is as the template says. `project_id` is another name for `workspace_id`, a label."""
+    """What is left out is as the template says. `project_id` is another name for `workspace_id`."""
 
     template_ref: Text
     name: Text = ""
@@ -57,6 +57,14 @@ class LaunchBody(Body):
             resolution=self.resolution,
             auto_stop_minutes=self.auto_stop_minutes,
         )
+
+
+class CloneBody(Body):
+    """What is left out is as the source has it, but for the name, which says that it is a clone."""
+
+    name: Text = ""
+    workspace_id: Text | None = None
+    project_id: Text | None = None
 
 
 class BashBody(Body):
@@ -107,9 +115,37 @@ async def get_computer(computer_id: ComputerId, caller: Caller, use: Use) -> Jso
 
 @router.delete("/computers/{computer_id}", **keyed(Scope.LAUNCH, answers.Deleted, 404))
 async def delete_computer(computer_id: ComputerId, caller: Caller, use: Use) -> Json:
-    """Ends a computer; nothing of it is left."""
+    """Ends a computer, whatever it does; nothing of it is left."""
     await use.computers.delete(caller.account, computer_id)
     return {"deleted": True}
+
+
+@router.post("/computers/{computer_id}/start", **keyed(Scope.LAUNCH, answers.ComputerObject, 404, 409, 429))
+async def start_computer(computer_id: ComputerId, caller: Caller, use: Use) -> Json:
+    """Has a computer run again, with the files that it had; one that runs is left alone."""
+    return computer_json(await use.computers.start(caller.account, computer_id))
+
+
+@router.post("/computers/{computer_id}/stop", **keyed(Scope.LAUNCH, answers.ComputerObject, 404, 409))
+async def stop_computer(computer_id: ComputerId, caller: Caller, use: Use) -> Json:
+    """Stops a computer and keeps its files; one that is stopped is left alone."""
+    return computer_json(await use.computers.stop(caller.account, computer_id))
+
+
+@router.post("/computers/{computer_id}/restart", **keyed(Scope.LAUNCH, answers.ComputerObject, 404, 409, 429))
+async def restart_computer(computer_id: ComputerId, caller: Caller, use: Use) -> Json:
+    """Stops a computer and starts it; one that is stopped is started."""
+    return computer_json(await use.computers.restart(caller.account, computer_id))
+
+
+@router.post(
+    "/computers/{computer_id}/clone", **keyed(Scope.LAUNCH, answers.ComputerObject, 400, 404, 409, 429, status=201)
+)
+async def clone_computer(computer_id: ComputerId, caller: Caller, use: Use, body: CloneBody | None = None) -> Json:
+    """Makes another computer with the files that this one has now, and starts it; this one is not disturbed."""
+    wanted = body or CloneBody()
+    workspace = wanted.workspace_id or wanted.project_id
+    return computer_json(await use.computers.clone(caller.account, computer_id, wanted.name, workspace))
 
 
 @router.post("/computers/{computer_id}/bash", **keyed(Scope.LAUNCH, answers.Shell, 400, 404, 409))

@@ -17,6 +17,7 @@ from ingot.access import Access
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
+from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import Build, BuildFlags
 from ingot.records.computer import Computer, LaunchWish, ShellResult
@@ -54,13 +55,25 @@ class Computers(Protocol):
     """The computers of all accounts. One of another account is not there: NotFoundError."""
 
     async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
-        """Makes a computer. Raises ConflictError (a required secret is missing: names it; `capacity`),
-        CapacityError."""
+        """Makes a computer. Raises ConflictError (a required secret is missing: names it; `capacity`), NotFoundError
+        for its workspace, CapacityError."""
 
     async def get(self, account: str, computer_id: str) -> Computer: ...
 
     async def list(self, account: str) -> Sequence[Computer]:
         """Oldest first; test runs as well."""
+
+    async def start(self, account: str, computer_id: str) -> Computer:
+        """Has it run. Raises what `launch` does, and ConflictError `in_transition` while it changes."""
+
+    async def stop(self, account: str, computer_id: str) -> Computer:
+        """Ends its machine, its files kept. Raises ConflictError: `in_transition`, `test_run`, `stop_failed`."""
+
+    async def restart(self, account: str, computer_id: str) -> Computer:
+        """Both. Raises what they raise."""
+
+    async def clone(self, account: str, computer_id: str, name: str = "", workspace: str | None = None) -> Computer:
+        """Another one with the files that it has now. Raises what `launch` does, and ConflictError `copy_failed`."""
 
     async def delete(self, account: str, computer_id: str) -> None:
         """Ends it. When this returns nothing of it is left."""
@@ -86,6 +99,7 @@ class Services:
     computers: Computers
     stream: EventStream
     tickets: Tickets
+    workspaces: Workspaces
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, conformance, keys, login, secrets, server, templates
+from ingot.cli import builds, computers, conformance, fleet, keys, login, secrets, server, templates
 
 app = typer.Typer(
     name="ingot",
@@ -43,6 +43,13 @@ app.command("logs")(builds.logs)
 app.command("status")(builds.status)
 app.command("cancel")(builds.cancel)
 app.command("run")(computers.run)
+app.command("ps")(fleet.list_computers)
+app.command("exec")(fleet.run_in_computer)
+app.command("start")(fleet.start)
+app.command("stop")(fleet.stop)
+app.command("restart")(fleet.restart)
+app.command("clone")(fleet.clone)
+app.command("rm")(fleet.remove)
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.command("login")(login.login)

@@ -1,6 +1,7 @@
 """`ingot run`: a command in a machine made from a golden, as `docker run` and `ssh HOST COMMAND` do it.
 
-The computer is a test run: it ends with the command, or by itself after 15 idle minutes.
+The computer is a test run, which ends with the command, or by itself after 15 idle minutes; with `--detach` or a name
+it is one that lasts, for `fleet`'s commands.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,13 +18,12 @@ import typer
 from ingot.cli.options import JsonFlag, UrlFlag, read_ref
 from ingot.cli.output import Talk
 from ingot.cli.session import ask
-from ingot.errors import ConflictError, DeadlineError, NotFoundError
+from ingot.cli.settling import until_settled
+from ingot.errors import NotFoundError
 from ingot.records.ref import Ref
 
 if TYPE_CHECKING:
     from ingot.client import BashAnswer, Client, ComputerAnswer
-
-_START_DEADLINE = 120.0
 
 
 def run(
@@ -36,6 +37,15 @@ def run(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the computer running after the command.")] = False,
     inside: Annotated[
         str | None, typer.Option("--in", metavar="ID", help="Run the command in a computer that runs already.")
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Make a computer that lasts, and leave it running.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Call it so; a computer with a name lasts.")
+    ] = None,
+    workspace: Annotated[
+        str | None, typer.Option("--workspace", metavar="ID", help="Keep it in a workspace; such a computer lasts.")
     ] = None,
     end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End a computer that was kept.")] = None,
     timeout: Annotated[
@@ -58,19 +68,49 @@ def run(
     if inside is not None:
         if not words:
             raise typer.BadParameter("--in needs a command: ingot run --in ID -- COMMAND")
-        raise typer.Exit(_finish(talk, ask(url, lambda client: client.bash(inside, shell_line(words), timeout))))
+        raise typer.Exit(finish(talk, ask(url, lambda client: client.bash(inside, shell_line(words), timeout))))
     if ref is None:
         raise typer.BadParameter("name a template: ingot run namespace/name@version -- COMMAND")
     wanted = read_ref(ref)
+    if detach or name is not None or workspace is not None:
+        raise typer.Exit(_detach(talk, url, Lasting(wanted, name or "", workspace), words, timeout))
     if not words:
         _keep(talk, ask(url, lambda client: _start(client, wanted)))
         return
-    raise typer.Exit(_finish(talk, ask(url, lambda client: _run_once(client, wanted, words, timeout, keep, talk))))
+    raise typer.Exit(finish(talk, ask(url, lambda client: _run_once(client, wanted, words, timeout, keep, talk))))
 
 
 def shell_line(words: list[str]) -> str:
     """One word is a line for the shell; several are quoted so that the program gets exactly them."""
     return words[0] if len(words) == 1 else shlex.join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A computer that `--detach` asks for."""
+
+    ref: Ref
+    name: str
+    workspace: str | None
+
+
+def _detach(talk: Talk, url: str | None, wanted: Lasting, words: list[str], timeout: float) -> int:
+    """Makes a computer that lasts, and runs the command in it if there is one; the exit status."""
+
+    async def launch(client: Client) -> ComputerAnswer:
+        made = await client.launch(wanted.ref, name=wanted.name, workspace=wanted.workspace)
+        return await until_settled(client, made)
+
+    computer = ask(url, launch)
+    talk.say(
+        f"computer {computer.instance_id} ({computer.name}) lasts: `ingot exec {computer.instance_id} -- COMMAND`,"
+    )
+    talk.say(f"`ingot stop {computer.instance_id}`, `ingot rm {computer.instance_id}`")
+    if words:
+        return finish(talk, ask(url, lambda client: client.bash(computer.id, shell_line(words), timeout)))
+    talk.result(computer.id)
+    talk.json(computer.raw)
+    return 0
 
 
 async def _run_once(client: Client, ref: Ref, words: list[str], timeout: float, keep: bool, talk: Talk) -> BashAnswer:
@@ -92,22 +132,8 @@ async def _computer(client: Client, ref: Ref, keep: bool) -> AsyncIterator[Compu
 
 
 async def _start(client: Client, ref: Ref) -> ComputerAnswer:
-    """A computer that runs. What could not be started is told with the server's own words."""
-    import asyncio
-
-    computer = await client.run(ref)
-    try:
-        async with asyncio.timeout(_START_DEADLINE):
-            while computer.status in ("creating", "starting"):
-                await asyncio.sleep(0.1)
-                computer = await client.computer(computer.id)
-    except TimeoutError:
-        raise DeadlineError(
-            f"the computer did not start within {_START_DEADLINE:g} s", seconds=_START_DEADLINE
-        ) from None
-    if computer.status != "running":
-        raise ConflictError(f"the computer is {computer.status}", hint=computer.error)
-    return computer
+    """A test run that runs. What could not be started is told with the server's own words."""
+    return await until_settled(client, await client.run(ref))
 
 
 def _keep(talk: Talk, computer: ComputerAnswer) -> None:
@@ -117,7 +143,7 @@ def _keep(talk: Talk, computer: ComputerAnswer) -> None:
     talk.say(f"or with `ingot run --end {computer.desktop_id}`")
 
 
-def _finish(talk: Talk, answer: BashAnswer) -> int:
+def finish(talk: Talk, answer: BashAnswer) -> int:
     talk.json(answer.raw)
     if not talk.as_json:
         sys.stdout.write(answer.output)

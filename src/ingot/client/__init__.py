@@ -17,6 +17,7 @@ from ingot.client.answers import (
     PlannedStep,
     Published,
     SecretEntry,
+    WorkspaceAnswer,
 )
 from ingot.client.api import Client
 from ingot.client.follow import Patience, Retry
@@ -38,4 +39,5 @@ __all__ = [
     "Published",
     "Retry",
     "SecretEntry",
+    "WorkspaceAnswer",
 ]

@@ -79,10 +79,25 @@ class PlanAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ComputerAnswer:
+    """A computer, or a test run, whose answer says less: `name`, `ref` and `created_at` are then empty. `instance_id`
+    is the short id that people use."""
+
     id: str
     desktop_id: str
+    instance_id: str
+    name: str
+    ref: str
     status: str
     error: str | None
+    created_at: str
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceAnswer:
+    id: str
+    name: str
+    created_at: str
     raw: Json = field(repr=False)
 
 
@@ -189,7 +204,21 @@ def plan_from(raw: Json) -> PlanAnswer:
 def computer_from(raw: Json) -> ComputerAnswer:
     identity = _text(raw, "id")
     desktop = _maybe(raw, "desktop_id") or identity
-    return ComputerAnswer(identity, desktop, _text(raw, "status"), _maybe(raw, "error"), raw)
+    return ComputerAnswer(
+        id=identity,
+        desktop_id=desktop,
+        instance_id=_maybe(raw, "instance_id") or desktop,
+        name=str(raw.get("name") or ""),
+        ref=str(raw.get("template_ref") or ""),
+        status=_text(raw, "status"),
+        error=_maybe(raw, "error"),
+        created_at=str(raw.get("created_at") or ""),
+        raw=raw,
+    )
+
+
+def workspace_from(raw: Json) -> WorkspaceAnswer:
+    return WorkspaceAnswer(_text(raw, "id"), str(raw.get("name") or ""), str(raw.get("created_at") or ""), raw)
 
 
 def bash_from(raw: Json) -> BashAnswer:

@@ -21,6 +21,7 @@ from ingot.client.answers import (
     PlanAnswer,
     Published,
     SecretEntry,
+    WorkspaceAnswer,
     bash_from,
     build_from,
     computer_from,
@@ -31,6 +32,7 @@ from ingot.client.answers import (
     plan_from,
     published_from,
     secret_from,
+    workspace_from,
 )
 from ingot.client.follow import Follower, Patience, Retry
 from ingot.client.frames import Frame
@@ -153,8 +155,44 @@ class Client:
     async def end_run(self, desktop_id: str) -> None:
         await call(self._http, "DELETE", "templates/run", query={"id": desktop_id})
 
+    async def launch(
+        self, ref: Ref, *, name: str = "", workspace: str | None = None, auto_stop_minutes: int | None = None
+    ) -> ComputerAnswer:
+        """Makes a computer that lasts; its status is `creating` or `starting` when that takes longer than a moment."""
+        body: dict[str, Any] = {"template_ref": str(ref), "name": name}
+        wish = {"workspace_id": workspace, "auto_stop_minutes": auto_stop_minutes}
+        body |= {field: value for field, value in wish.items() if value is not None}
+        return computer_from(await call(self._http, "POST", "computers", body=body, answer_timeout=180))
+
+    async def computers(self) -> tuple[ComputerAnswer, ...]:
+        """The account's computers, oldest first; test runs as well."""
+        return tuple(computer_from(entry) for entry in list_of(await call(self._http, "GET", "computers"), "computers"))
+
     async def computer(self, computer_id: str) -> ComputerAnswer:
         return computer_from(await call(self._http, "GET", f"computers/{_segment(computer_id)}"))
+
+    async def start_computer(self, computer_id: str) -> ComputerAnswer:
+        return await self._change_computer(computer_id, "start")
+
+    async def stop_computer(self, computer_id: str) -> ComputerAnswer:
+        """Its files are kept. The status is `stopping` when that takes longer than a moment."""
+        return await self._change_computer(computer_id, "stop")
+
+    async def restart_computer(self, computer_id: str) -> ComputerAnswer:
+        return await self._change_computer(computer_id, "restart")
+
+    async def clone_computer(self, computer_id: str, *, name: str = "", workspace: str | None = None) -> ComputerAnswer:
+        """Another computer with the files that this one has now."""
+        body = {"name": name, "workspace_id": workspace}
+        path = f"computers/{_segment(computer_id)}/clone"
+        return computer_from(await call(self._http, "POST", path, body=body, answer_timeout=360))
+
+    async def delete_computer(self, computer_id: str) -> None:
+        await call(self._http, "DELETE", f"computers/{_segment(computer_id)}")
+
+    async def _change_computer(self, computer_id: str, change: str) -> ComputerAnswer:
+        path = f"computers/{_segment(computer_id)}/{change}"
+        return computer_from(await call(self._http, "POST", path, answer_timeout=180))
 
     async def bash(self, computer_id: str, command: str, timeout: float = 200) -> BashAnswer:
         """Runs a shell command in a computer; `timeout` in seconds."""
@@ -167,6 +205,23 @@ class Client:
         body = {"code": code, "timeout": timeout}
         path = f"computers/{_segment(computer_id)}/exec"
         return bash_from(await call(self._http, "POST", path, body=body, answer_timeout=timeout + 30))
+
+    # Workspaces
+
+    async def workspaces(self) -> tuple[WorkspaceAnswer, ...]:
+        answer = await call(self._http, "GET", "workspaces")
+        return tuple(workspace_from(entry) for entry in list_of(answer, "workspaces"))
+
+    async def create_workspace(self, name: str) -> WorkspaceAnswer:
+        return workspace_from(await call(self._http, "POST", "workspaces", body={"name": name}))
+
+    async def workspace(self, workspace_id: str) -> WorkspaceAnswer:
+        """`raw` has the computers in it as well."""
+        return workspace_from(await call(self._http, "GET", f"workspaces/{_segment(workspace_id)}"))
+
+    async def delete_workspace(self, workspace_id: str) -> None:
+        """ConflictError while computers are in it."""
+        await call(self._http, "DELETE", f"workspaces/{_segment(workspace_id)}")
 
     # Vault and keys
 

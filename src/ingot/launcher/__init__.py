@@ -1,1 +1,2 @@
-"""From a golden to a computer that somebody uses. Knows machines and stores; knows no database, queue or stream."""
+"""From a golden to a computer that somebody uses. Knows machines, stores and the rows of computers; knows no queue and
+no stream."""

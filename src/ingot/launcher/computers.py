@@ -1,66 +1,67 @@
-"""All computers of this host: made from goldens, asked to run commands, ended. They live in this process's memory
-and end with it; what a killed server leaves behind is the backend's `sweep` to remove.
+"""All computers of this host: made from goldens, asked to run commands, switched on and off, copied, deleted.
 
-An account sees its own computers and no others. Layers that a computer stands on are held from garbage collection,
-and `golden_keys` tells which goldens must stay.
+An account sees its own computers and no others. They outlive the server: `aclose` stops them, their rows say which are
+to run again, and `resume` brings those up. Test runs end with their server. Layers that a running computer stands on
+are held from garbage collection, and `golden_keys` tells which goldens must stay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import logging
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
-from ingot.errors import CapacityError, ConflictError, NotFoundError
+from ingot.computer_records import ComputerRecords
+from ingot.errors import CapacityError, ConflictError, IngotError, NotFoundError
 from ingot.launcher.hardware import HostHardware, choose_spec, host_hardware
-from ingot.launcher.life import Life, Start
+from ingot.launcher.life import Ending, Life
+from ingot.launcher.making import clone_of, new_computer
+from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import python_command, shell_command
+from ingot.launcher.supplies import Reveal, Start, Supplies
+from ingot.launcher.tracked import Tracked
 from ingot.machine.contract import Backend
-from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.computer import SETTLED, Computer, ComputerStatus, LaunchWish, ShellResult
 from ingot.records.item import Item
-from ingot.records.layer import Golden
-from ingot.records.machine import MachineSpec
-from ingot.records.template import Template
 from ingot.settings import Settings
 from ingot.store.goldens import GoldenStore
 from ingot.store.layers import LayerStore
-from ingot.template import load_canonical
 
-Reveal = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
-"""(account, names) → the values of those that the account's vault has."""
+log = logging.getLogger(__name__)
 
 MOST_COMPUTERS = 64
 _GREETING = 2.0
-_CLOSING = 25.0
+_COPYING = 300.0
+_CLOSING = 900.0
 _REMEMBERED = 3600.0
-
-
-@dataclass(slots=True)
-class _Entry:
-    life: Life
-    golden_key: str
-    holding: contextlib.ExitStack
-    over_since: float | None = None
+_RESUMED_AT_ONCE = 4
 
 
 class Computers:
-    """Use it as `async with`, or call `aclose`: both end every computer within 25 s."""
+    """Use it as `async with`, or call `aclose`: both end every machine. Changes that take longer than two seconds are
+    answered with what the computer is by then, and go on."""
 
     def __init__(
-        self, backend: Backend, layers: LayerStore, goldens: GoldenStore, reveal: Reveal, settings: Settings
+        self,
+        backend: Backend,
+        layers: LayerStore,
+        goldens: GoldenStore,
+        records: ComputerRecords,
+        own: OwnLayers,
+        reveal: Reveal,
+        settings: Settings,
     ) -> None:
         self._backend = backend
-        self._layers = layers
-        self._goldens = goldens
-        self._reveal = reveal
-        self._idle = settings.run_idle_timeout
+        self._records = records
+        self._own = own
+        self._supplies = Supplies(backend, layers, goldens, own, reveal, settings.run_idle_timeout)
         self._disk_dir = settings.data_dir
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Tracked] = {}
+        self._resuming = asyncio.Semaphore(_RESUMED_AT_ONCE)
+        self._closing = False
 
     async def __aenter__(self) -> Computers:
         return self
@@ -68,156 +69,311 @@ class Computers:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    async def resume(self) -> None:
+        """Takes up what the last server knew: computers that are to run start, a few at a time, and deletions are
+        finished. Call it once, after `recover_computers`."""
+        for computer in await self._records.all():
+            self._entries[computer.id] = Tracked(computer, self._records)
+        await self._tidy(self._own.sweep(self._needed()))
+        for tracked in list(self._entries.values()):
+            if tracked.computer.status is ComputerStatus.DELETING:
+                await self._tidy(self._delete(tracked))
+            elif tracked.computer.wanted:
+                tracked.set(status=ComputerStatus.STARTING)
+                self._work(tracked, self._resume(tracked))
+
+    # -- asked for by users --------------------------------------------------------------------------------
+
     async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
         """A computer from a golden. Comes back when it runs, failed to start, or after two seconds, whichever is
         first: then its status is `creating` or `starting`.
 
         Raises ConflictError: the golden is gone, a required secret is missing (`missing_secret`, names it), or more
-        hardware is asked for than the host has (`capacity`); CapacityError when too many computers exist.
+        hardware is asked for than the host has (`capacity`); NotFoundError for its workspace; CapacityError when too
+        many computers run.
         """
-        self._forget_old()
-        if len(self._alive()) >= MOST_COMPUTERS:
-            raise CapacityError(f"this host runs {MOST_COMPUTERS} computers already", retry_after=60)
-        golden = await self._golden(item, golden_key)
+        self._check_room()
+        golden = await self._supplies.golden(item.ref, golden_key)
         spec = choose_spec(golden, wish, self._host())
-        template = load_canonical(golden.document, golden.digest)
-        values = await self._secrets(account, template)
-        computer = _new_computer(account, item, wish, spec, golden)
-        with contextlib.ExitStack() as holding:
-            stack = await self._stack(golden, holding)
-            life = Life(computer, Start(template, stack, values, self._idle_of(wish, template)), self._backend)
-            entry = self._entries[computer.id] = _Entry(life, golden_key, holding.pop_all())
-        life.task.add_done_callback(lambda _: self._ended(entry))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GREETING):
-                await life.settled.wait()
-        return life.computer
+        return await self._add(new_computer(account, item, wish, spec, golden))
+
+    async def start(self, account: str, computer_id: str) -> Computer:
+        """Has it run; one that does is left alone. ConflictError while it changes, and as for `launch`."""
+        tracked = self._find(account, computer_id)
+        if tracked.computer.status is ComputerStatus.RUNNING:
+            return tracked.computer
+        self._check_settled(tracked)
+        self._check_room()
+        before = tracked.computer
+        tracked.set(status=ComputerStatus.STARTING, wanted=True, error=None)
+        try:
+            start = await self._supplies.gather(tracked.computer)
+        except BaseException:
+            tracked.set(status=before.status, wanted=before.wanted, error=before.error)
+            raise
+        await tracked.note()
+        await self._settled(self._switch_on(tracked, start))
+        return tracked.computer
+
+    async def stop(self, account: str, computer_id: str) -> Computer:
+        """Ends its machine and keeps its files; one that is stopped is left alone. ConflictError while it changes, for
+        a test run, and when its files cannot be kept: it then runs on."""
+        tracked = self._find(account, computer_id)
+        if tracked.computer.status is ComputerStatus.STOPPED:
+            return tracked.computer
+        self._check_settled(tracked)
+        _refuse_run(tracked.computer, "stopped")
+        if tracked.computer.status is ComputerStatus.ERROR:
+            await tracked.note(status=ComputerStatus.STOPPED)
+            return tracked.computer
+        tracked.set(status=ComputerStatus.STOPPING, wanted=False, error=None)
+        await tracked.note()
+        await self._greet(self._work(tracked, self._stop(tracked)))
+        return tracked.computer
+
+    async def restart(self, account: str, computer_id: str) -> Computer:
+        """Stops and starts it; one that is stopped is started. Raises what `stop` and `start` do."""
+        tracked = self._find(account, computer_id)
+        if tracked.computer.status is not ComputerStatus.RUNNING:
+            return await self.start(account, computer_id)
+        _refuse_run(tracked.computer, "restarted")
+        tracked.set(status=ComputerStatus.RESTARTING, error=None)
+        await tracked.note()
+        await self._greet(self._work(tracked, self._restart(tracked)))
+        return tracked.computer
+
+    async def clone(self, account: str, computer_id: str, name: str = "", workspace: str | None = None) -> Computer:
+        """Another computer with the files that this one has now, which is not disturbed: it has a name, an id and
+        identities of its own, and is started. Raises what `launch` does, and ConflictError when it cannot be copied."""
+        source = self._find(account, computer_id)
+        self._check_settled(source)
+        self._check_room()
+        await self._supplies.golden(source.computer.ref, source.computer.golden_key)
+        computer = clone_of(source.computer, name, workspace)
+        return await self._add(computer, source)
+
+    async def delete(self, account: str, computer_id: str) -> None:
+        """Ends it, whatever it does. When this returns nothing of it is left."""
+        tracked = self._find(account, computer_id)
+        if tracked.deleting is None or tracked.deleting.done():
+            tracked.deleting = asyncio.create_task(self._delete(tracked))
+        await asyncio.shield(tracked.deleting)
 
     async def get(self, account: str, computer_id: str) -> Computer:
-        return self._find(account, computer_id).life.computer
+        return self._find(account, computer_id).computer
 
     async def list(self, account: str) -> Sequence[Computer]:
         """Oldest first, test runs as well."""
-        mine = [entry.life.computer for entry in self._entries.values() if entry.life.computer.account == account]
+        self._forget_old()
+        mine = [tracked.computer for tracked in self._entries.values() if tracked.computer.account == account]
         return sorted(mine, key=lambda computer: computer.created_ms)
-
-    async def delete(self, account: str, computer_id: str) -> None:
-        """Ends it. When this returns nothing of it is left."""
-        entry = self._find(account, computer_id)
-        await entry.life.end()
-        self._entries.pop(entry.life.computer.id, None)
 
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         """Runs a line in bash, as root. ConflictError when the computer does not run."""
-        life = self._find(account, computer_id).life
+        life = self._life(account, computer_id)
         return await life.run(shell_command(command, timeout, life.env))
 
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
         """Runs Python code, as root. ConflictError when the computer does not run."""
-        life = self._find(account, computer_id).life
+        life = self._life(account, computer_id)
         return await life.run(python_command(code, timeout, life.env))
 
+    # -- asked for by the server ---------------------------------------------------------------------------
+
     def golden_keys(self) -> frozenset[str]:
-        """The goldens that live computers were made from."""
-        return frozenset(entry.golden_key for entry in self._alive())
+        """The goldens that computers stand on, also those that are stopped."""
+        kept = [tracked for tracked in self._entries.values() if tracked.is_on or not tracked.computer.test_run]
+        return frozenset(tracked.computer.golden_key for tracked in kept)
 
     async def aclose(self) -> None:
-        entries = list(self._entries.values())
-        for entry in entries:
-            entry.life.task.cancel()
-        if entries:
-            await asyncio.wait([entry.life.task for entry in entries], timeout=_CLOSING)
+        """Stops what runs and has it started again by the next server. Test runs, and what is only starting, end."""
+        self._closing = True
+        for tracked in self._entries.values():
+            if tracked.work is not None and tracked.computer.status is not ComputerStatus.STOPPING:
+                tracked.work.cancel()
+        endings = [asyncio.create_task(self._close(tracked)) for tracked in self._entries.values() if tracked.is_on]
+        if endings:
+            _, late = await asyncio.wait(endings, timeout=_CLOSING)
+            lives = [tracked.life for tracked in self._entries.values() if tracked.life is not None]
+            for task in (*late, *(life.task for life in lives)):
+                task.cancel()
+            await asyncio.gather(*endings, *(life.task for life in lives), return_exceptions=True)
         self._entries.clear()
 
-    async def _golden(self, item: Item, golden_key: str) -> Golden:
-        golden = await self._goldens.get(golden_key)
-        if golden is None:
-            raise ConflictError(
-                f"the golden of {item.ref} is gone", hint=f"run `ingot build {item.ref}`", code="TEMPLATE_NOT_READY"
-            )
-        if golden.backend != self._backend.name:
-            raise ConflictError(
-                f"the golden of {item.ref} is for {golden.backend} machines, this host makes {self._backend.name} ones",
-                hint=f"run `ingot build --force {item.ref}`",
-                code="TEMPLATE_NOT_READY",
-            )
-        return golden
+    async def _close(self, tracked: Tracked) -> None:
+        life = tracked.life
+        if tracked.work is not None:
+            await asyncio.wait([tracked.work])
+        while life is not None and not life.task.done():
+            if tracked.computer.test_run or not life.settled.is_set():
+                life.task.cancel()
+                await asyncio.wait([life.task])
+            else:  # again, where a stop that was under way could not keep the files and it runs on
+                await life.end(Ending.CLOSE)
 
-    async def _secrets(self, account: str, template: Template) -> Mapping[str, str]:
-        """The values of what the template declares; ConflictError names a required one that is missing."""
-        declared = [secret.name for secret in template.secrets]
-        values = await self._reveal(account, declared) if declared else {}
-        missing = [secret.name for secret in template.secrets if not secret.optional and secret.name not in values]
-        if missing:
-            raise ConflictError(
-                f"the template needs the secret{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
-                hint=f"set it with `ingot secrets set {missing[0]}`",
-                code="missing_secret",
-            )
-        return {name: values[name] for name in declared if name in values}
+    # -- how it is done ------------------------------------------------------------------------------------
 
-    async def _stack(self, golden: Golden, holding: contextlib.ExitStack) -> tuple[Path, ...]:
-        """The golden's layers on this host, held; fetched from the object store where they are not here."""
-        hold = holding.enter_context(self._layers.hold())
-        keys = [layer.key for layer in golden.layers]
-        for key in keys:
-            hold(key)
-        for key in keys:
-            await self._layers.ensure_local(key)
-        self._layers.touch(keys)
-        return tuple(self._layers.parts(key) for key in keys)
+    async def _add(self, computer: Computer, source: Tracked | None = None) -> Computer:
+        """A new computer, its files a copy of those of `source`. While it is made it shows, and holds the layers it
+        stands on; when that fails nothing of it is left."""
+        tracked = self._entries[computer.id] = Tracked(computer, self._records)
+        try:
+            if source is not None and source.computer.status is ComputerStatus.RUNNING:
+                await self._copy(source, tracked)
+            start = await self._supplies.gather(tracked.computer)
+            with contextlib.ExitStack() as undoing:
+                undoing.callback(start.holding.close)
+                self._refuse_late(tracked)
+                if not computer.test_run:
+                    await self._records.add(tracked.computer)
+                life = self._switch_on(tracked, start)
+                undoing.pop_all()
+        except BaseException:
+            self._entries.pop(computer.id, None)
+            await asyncio.shield(self._own.remove(tracked.computer.layers, self._needed()))
+            raise
+        await self._settled(life)
+        return tracked.computer
 
-    def _idle_of(self, wish: LaunchWish, template: Template) -> float | None:
-        if wish.test_run:
-            return self._idle
-        minutes = wish.auto_stop_minutes
-        if minutes is None:
-            minutes = template.hardware.auto_stop_minutes
-        return minutes * 60.0 if minutes else None
+    async def _copy(self, source: Tracked, clone: Tracked) -> None:
+        assert source.life is not None
+        async with self._own.making(clone.computer.id) as new:
+            try:
+                async with asyncio.timeout(_COPYING):
+                    await source.life.copy(new.place)
+            except (TimeoutError, IngotError) as error:
+                why = str(error) or f"it takes longer than {_COPYING:g} s"
+                raise ConflictError(f"the computer cannot be copied: {why}", code="copy_failed") from error
+            clone.set(layers=(*clone.computer.layers, await self._own.keep(new)))
+
+    def _switch_on(self, tracked: Tracked, start: Start) -> Life:
+        try:
+            self._refuse_late(tracked)
+        except ConflictError:
+            start.holding.close()
+            raise
+        tracked.life = life = Life(tracked, start, self._backend, self._own)
+        life.task.add_done_callback(lambda _: self._ended(tracked, start.holding))
+        return life
+
+    def _refuse_late(self, tracked: Tracked) -> None:
+        if tracked.computer.status is ComputerStatus.DELETING:
+            raise ConflictError("the computer was deleted meanwhile", code="not_running")
+        if self._closing:
+            raise ConflictError("the server ends", hint="try again when it is back", code="not_running")
+
+    async def _stop(self, tracked: Tracked) -> None:
+        assert tracked.life is not None
+        if not await tracked.life.end(Ending.STOP):
+            raise ConflictError(tracked.computer.error or "it cannot be stopped", code="stop_failed")
+
+    async def _restart(self, tracked: Tracked) -> None:
+        assert tracked.life is not None
+        if not await tracked.life.end(Ending.RESTART):
+            raise ConflictError(tracked.computer.error or "it cannot be stopped", code="stop_failed")
+        if tracked.computer.status is ComputerStatus.RESTARTING:
+            await self._bring_up(tracked)
+
+    async def _resume(self, tracked: Tracked) -> None:
+        async with self._resuming:
+            await self._bring_up(tracked)
+
+    async def _tidy(self, work: Coroutine[Any, Any, None]) -> None:
+        """What cannot be removed is no reason for the others not to start."""
+        try:
+            await work
+        except (IngotError, OSError):
+            log.exception("what a computer left cannot be removed", extra={"action": "computer_remains"})
+
+    async def _bring_up(self, tracked: Tracked) -> None:
+        try:
+            start = await self._supplies.gather(tracked.computer)
+        except IngotError as error:
+            await tracked.note(status=ComputerStatus.ERROR, wanted=False, error=str(error))
+            return
+        await self._switch_on(tracked, start).settled.wait()
+
+    async def _delete(self, tracked: Tracked) -> None:
+        computer = tracked.computer
+        tracked.set(status=ComputerStatus.DELETING, wanted=False)
+        await tracked.save()
+        if tracked.work is not None:
+            tracked.work.cancel()
+        if tracked.life is not None:
+            await tracked.life.drop()
+        self._entries.pop(computer.id, None)
+        await self._own.remove(tracked.computer.layers, self._needed())
+        if not computer.test_run:
+            await self._records.remove(computer.id)
+
+    def _needed(self) -> frozenset[str]:
+        return frozenset(name for tracked in self._entries.values() for name in tracked.computer.layers)
+
+    def _work(self, tracked: Tracked, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Goes on when its request has been answered. What it raises then is in the computer's `error` already."""
+        tracked.work = task = asyncio.create_task(work, name=f"work on {tracked.computer.instance_id}")
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _greet(self, task: asyncio.Task[None]) -> None:
+        """Waits a moment; raises what the work raised."""
+        done, _ = await asyncio.wait([task], timeout=_GREETING)
+        for ended in done:
+            if not ended.cancelled():
+                ended.result()
+
+    async def _settled(self, life: Life) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GREETING):
+                await life.settled.wait()
+
+    def _check_room(self) -> None:
+        self._forget_old()
+        if sum(tracked.is_on for tracked in self._entries.values()) >= MOST_COMPUTERS:
+            raise CapacityError(f"this host runs {MOST_COMPUTERS} computers already", retry_after=60)
+
+    def _check_settled(self, tracked: Tracked) -> None:
+        status = tracked.computer.status
+        if status not in SETTLED:
+            raise ConflictError(f"the computer is {status}", hint="try again when it is not", code="in_transition")
 
     def _host(self) -> HostHardware:
         return host_hardware(self._disk_dir)
 
-    def _find(self, account: str, computer_id: str) -> _Entry:
+    def _life(self, account: str, computer_id: str) -> Life:
+        tracked = self._find(account, computer_id)
+        if tracked.life is None:
+            raise ConflictError(
+                f"the computer is {tracked.computer.status}",
+                hint="commands need one that is running",
+                code="not_running",
+            )
+        return tracked.life
+
+    def _find(self, account: str, computer_id: str) -> Tracked:
         """By id or by instance id; another account's is not there."""
-        for entry in self._entries.values():
-            computer = entry.life.computer
+        for tracked in self._entries.values():
+            computer = tracked.computer
             if computer.account == account and computer_id in (computer.id, computer.instance_id):
-                return entry
-        raise NotFoundError(f"there is no computer {computer_id}", hint="it may have ended after idle minutes")
+                return tracked
+        raise NotFoundError(f"there is no computer {computer_id}", hint="a test run ends after idle minutes")
 
-    def _alive(self) -> Sequence[_Entry]:
-        return [entry for entry in self._entries.values() if not entry.life.task.done()]
-
-    def _ended(self, entry: _Entry) -> None:
-        """A test run that ended is gone; what failed or stopped can be looked at for an hour."""
-        entry.holding.close()
-        entry.over_since = time.monotonic()
-        computer = entry.life.computer
-        if computer.test_run and computer.status is ComputerStatus.STOPPED:
-            self._entries.pop(computer.id, None)
+    def _ended(self, tracked: Tracked, holding: contextlib.ExitStack) -> None:
+        """A test run that ended is gone; one that failed can be looked at for an hour."""
+        holding.close()
+        if tracked.computer.test_run:
+            tracked.over_since = time.monotonic()
+            if tracked.computer.status is ComputerStatus.STOPPED:
+                self._entries.pop(tracked.computer.id, None)
 
     def _forget_old(self) -> None:
         now = time.monotonic()
-        for key, entry in list(self._entries.items()):
-            if entry.over_since is not None and now - entry.over_since > _REMEMBERED:
+        for key, tracked in list(self._entries.items()):
+            if tracked.over_since is not None and now - tracked.over_since > _REMEMBERED:
                 del self._entries[key]
 
 
-def _new_computer(account: str, item: Item, wish: LaunchWish, spec: MachineSpec, golden: Golden) -> Computer:
-    ports = [dict(port) for app in golden.document.get("apps") or () for port in app.get("ports") or ()]
-    identity = uuid.uuid4()
-    return Computer(
-        id=str(identity),
-        instance_id=secrets.token_hex(4),
-        account=account,
-        name=wish.name or item.ref.name,
-        ref=item.ref,
-        status=ComputerStatus.CREATING,
-        spec=spec,
-        created_ms=time.time_ns() // 1_000_000,
-        workspace=wish.workspace,
-        auto_stop_minutes=wish.auto_stop_minutes,
-        test_run=wish.test_run,
-        ports=tuple(ports),
-    )
+def _refuse_run(computer: Computer, what: str) -> None:
+    if computer.test_run:
+        hint = "end it with DELETE /api/templates/run, or launch a computer with POST /api/computers"
+        raise ConflictError(f"a test run cannot be {what}", hint=hint, code="test_run")

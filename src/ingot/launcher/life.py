@@ -1,7 +1,8 @@
-"""One computer's life: a task that opens its machine, starts what the template says, waits for its end, closes.
+"""One computer's time with a machine: a task that opens it, starts what the template says, waits for its end, keeps
+what it wrote, and closes it.
 
-The task owns the machine: whoever ends the task, by `end` or by cancelling it, has everything removed. It promises
-to keep no secret longer than the computer lives, and none outside of memory and the machine.
+The task owns the machine: whoever ends the task, by `end`, `drop` or by cancelling it, has everything removed. It
+promises to keep no secret longer than the machine lives, and none outside of memory and the machine.
 """
 
 from __future__ import annotations
@@ -9,75 +10,105 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shlex
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ingot.errors import ConflictError, IngotError, MachineLostError
-from ingot.guest.boot import BootCommand, machine_environment, plan_boot, plan_shutdown
+from ingot.errors import ConflictError, DeadlineError, IngotError, MachineLostError
+from ingot.guest.boot import machine_environment
+from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
-from ingot.machine.contract import Backend, Machine
-from ingot.records.computer import Computer, ComputerStatus, ShellResult
-from ingot.records.machine import Command, GuestFile
-from ingot.records.template import Template
+from ingot.launcher.supplies import Start
+from ingot.launcher.switching import boot, shut_down
+from ingot.launcher.tracked import Tracked
+from ingot.machine.contract import Backend, Captured, Machine
+from ingot.records.computer import ComputerStatus, ShellResult
+from ingot.records.machine import Command
 
 log = logging.getLogger(__name__)
 
-_SHUTDOWN = 10.0
+T = TypeVar("T")
+
+_KEEPING = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a computer is started from. `secrets` maps declared names to values; `idle` is after how many seconds
-    without a command it ends by itself (None: never)."""
+class Ending(Enum):
+    """How a life ends: its files kept and the computer stopped, about to be started again, or to be started again by
+    the next server; or with nothing kept."""
 
-    template: Template
-    stack: tuple[Path, ...]
-    secrets: Mapping[str, str] = field(repr=False)
-    idle: float | None
+    STOP = "stop"
+    RESTART = "restart"
+    CLOSE = "close"
+    DROP = "drop"
 
 
 class Life:
-    """`computer` is how it is now; `over` is set when nothing of it is left on the host."""
+    """`settled` is set when the computer runs for the first time, or is over. The row is written as it changes."""
 
-    def __init__(self, computer: Computer, start: Start, backend: Backend) -> None:
-        self.computer = computer
+    def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers) -> None:
         self.settled = asyncio.Event()
+        self._tracked = tracked
         self._start = start
         self._backend = backend
+        self._own = own
         self._machine: Machine | None = None
         self._end = asyncio.Event()
+        self._ending: Ending | None = None
+        self._verdict: asyncio.Future[bool] | None = None
+        self._lost: MachineLostError | None = None
+        self._copying = asyncio.Lock()
         self._busy = 0
         self._used = _now()
         self._env = machine_environment(start.template, start.secrets)
-        self.task = asyncio.create_task(self._live(), name=f"computer {computer.instance_id}")
+        self.task = asyncio.create_task(self._live(), name=f"computer {tracked.computer.instance_id}")
+        self.task.add_done_callback(lambda _: self.settled.set())
 
     @property
     def env(self) -> Mapping[str, str]:
         """The template's environment, secrets filled in."""
         return self._env
 
-    async def end(self) -> None:
-        """Ends the computer and returns when nothing of it is left."""
+    async def end(self, ending: Ending) -> bool:
+        """Ends a computer that runs, its files kept. True when nothing of its machine is left; False when its files
+        cannot be kept, so that it runs on and says why in `error`."""
+        self._verdict = verdict = asyncio.get_running_loop().create_future()
+        self._ending = ending
+        self._end.set()
+        await asyncio.wait([verdict, self.task], return_when=asyncio.FIRST_COMPLETED)
+        return verdict.result() if verdict.done() else True
+
+    async def drop(self) -> None:
+        """Ends it whatever it does, nothing kept. When this returns nothing of its machine is left."""
         if self._machine is None:
             self.task.cancel()
+        self._ending = Ending.DROP
         self._end.set()
         await asyncio.wait([self.task])
 
     async def run(self, command: Command) -> ShellResult:
         """Runs a command. ConflictError when the computer does not run (any more)."""
+        return await self._use(lambda machine: run_command(machine, command), "the command ran")
+
+    async def copy(self, into: Path) -> Captured:
+        """What the computer wrote since its start, into an empty directory. ConflictError when it does not run."""
+        async with self._copying:
+            return await self._use(lambda machine: machine.copy(into), "it was copied")
+
+    async def _use(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
         machine = self._machine
         if machine is None or self._end.is_set():
             raise ConflictError(
-                f"the computer is {self.computer.status}", hint="commands need one that is running", code="not_running"
+                f"the computer is {self._tracked.computer.status}",
+                hint="commands need one that is running",
+                code="not_running",
             )
         self._busy += 1
         try:
-            return await self._unless_ended(run_command(machine, command))
+            return await self._unless_ended(work(machine), what)
         except MachineLostError as error:
-            self._note(ComputerStatus.ERROR, str(error))
+            self._lost = error
             self._end.set()
             raise ConflictError(
                 "the computer's machine is gone", hint="start another one", code="machine_lost"
@@ -86,13 +117,13 @@ class Life:
             self._busy -= 1
             self._used = _now()
 
-    async def _unless_ended(self, work: Coroutine[Any, Any, ShellResult]) -> ShellResult:
-        """The result; ConflictError when the computer ends meanwhile, after the command was killed."""
+    async def _unless_ended(self, work: Coroutine[Any, Any, T], what: str) -> T:
+        """The result; ConflictError when the computer ends meanwhile, after the work was ended."""
         running, ending = asyncio.create_task(work), asyncio.create_task(self._end.wait())
         try:
             await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                raise ConflictError("the computer ended while the command ran", code="not_running")
+                raise ConflictError(f"the computer ended while {what}", code="not_running")
             return running.result()
         finally:
             for task in (running, ending):
@@ -100,45 +131,104 @@ class Life:
             await asyncio.gather(running, ending, return_exceptions=True)
 
     async def _live(self) -> None:
+        computer, failure = self._tracked.computer, None
         try:
-            label = f"computer {self.computer.instance_id} {self.computer.ref}"
-            async with self._backend.open(self.computer.spec, self._start.stack, label=label) as machine:
-                self._note(ComputerStatus.STARTING)
-                problems = await self._boot(machine)
-                self._machine, self._used = machine, _now()
-                self._note(ComputerStatus.RUNNING, "; ".join(problems) or None)
-                await self._wait_for_end()
-                await self._shut_down(machine)
+            label = f"computer {computer.instance_id} {computer.ref}"
+            async with self._backend.open(
+                computer.spec, self._start.stack, label=label, hostname=computer.hostname
+            ) as machine:
+                self._mark(ComputerStatus.STARTING, machine=machine.id)
+                await self._tracked.note()
+                await self._begin(machine)
+                while not await self._finish(machine):
+                    await self._begin(machine)
         except IngotError as error:
-            log.warning("computer failed", extra={"action": "computer_failed", "computer": self.computer.id})
-            self._note(ComputerStatus.ERROR, str(error))
+            log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
+            failure = str(error)
         except Exception:
-            log.exception("computer failed", extra={"action": "computer_failed", "computer": self.computer.id})
-            self._note(ComputerStatus.ERROR, "an error of Ingot's own; see the server's log")
+            log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
+            failure = "an error of Ingot's own; see the server's log"
         finally:
             self._machine = None
             self._env, self._start = {}, replace(self._start, secrets={})
             self._end.set()
-            if self.computer.status is not ComputerStatus.ERROR:
-                self._note(ComputerStatus.STOPPED)
+            await self._close(failure)
 
-    async def _boot(self, machine: Machine) -> list[str]:
-        """Secrets, hooks and services, in their order; what failed, in words."""
-        start = self._start
-        boot = plan_boot(start.template, start.secrets)
-        files = (*_environment_file(start.secrets), *boot.files)
-        if files:
-            await machine.put(files)
-        return [problem for command in boot.commands if (problem := await _try(machine, command)) is not None]
+    async def _close(self, failure: str | None) -> None:
+        """What the computer is now that it has no machine."""
+        if failure is not None:
+            self._mark(ComputerStatus.ERROR, machine=None, wanted=False, error=failure)
+        else:
+            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED), machine=None)
+        await self._tracked.note()
 
-    async def _shut_down(self, machine: Machine) -> None:
-        if self.computer.status is ComputerStatus.ERROR:
-            return
-        self._note(ComputerStatus.STOPPING)
-        with contextlib.suppress(TimeoutError, IngotError):
-            async with asyncio.timeout(_SHUTDOWN):
-                for command in plan_shutdown(self._start.template, self._start.secrets):
-                    await _try(machine, command)
+    async def _begin(self, machine: Machine) -> None:
+        """Boots and waits until something asks for the end."""
+        start, tracked = self._start, self._tracked
+        problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
+        self._machine, self._used = machine, _now()
+        told = [tracked.computer.error, *problems]
+        self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
+        await tracked.note()
+        self.settled.set()
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_result(False)
+        await self._wait_for_end()
+
+    async def _finish(self, machine: Machine) -> bool:
+        """Whether the machine can go: False when what the computer wrote cannot be kept."""
+        self._machine = None
+        self._end.set()
+        async with self._copying:
+            pass
+        if self._ending is None:
+            self._ending = Ending.DROP if self._tracked.computer.test_run else Ending.STOP
+        ending = self._ending
+        if self._lost is not None:
+            if not self._tracked.computer.test_run:
+                await self._keep_lost(machine)
+            raise self._lost
+        self._mark(_MEANWHILE[ending], wanted=ending in (Ending.RESTART, Ending.CLOSE))
+        await self._tracked.note()
+        await shut_down(machine, self._start.template, self._start.secrets, for_good=ending is Ending.DROP)
+        return ending is Ending.DROP or await self._keep_or_go_on(machine, ending)
+
+    async def _keep_or_go_on(self, machine: Machine, ending: Ending) -> bool:
+        try:
+            await self._keep(machine.checkpoint)
+        except MachineLostError:
+            raise
+        except (IngotError, OSError) as error:
+            log.warning("a computer's files cannot be kept: %s", error, extra={"computer": self._tracked.computer.id})
+            self._mark(ComputerStatus.STARTING, wanted=True, machine=machine.id, error=f"it cannot be stopped: {error}")
+            if ending is Ending.CLOSE:
+                self._mark(ComputerStatus.STOPPED, error=f"its files since its last start could not be kept: {error}")
+                return True
+            self._ending = None
+            self._end.clear()
+            return False
+        return True
+
+    async def _keep(self, capture: Callable[[Path], Awaitable[Captured]]) -> None:
+        """What the computer wrote since its start becomes its topmost layer."""
+        tracked = self._tracked
+        async with self._own.making(tracked.computer.id) as new:
+            try:
+                async with asyncio.timeout(_KEEPING):
+                    await capture(new.place)
+            except TimeoutError:
+                raise DeadlineError(f"its files could not be kept within {_KEEPING:g} s", seconds=_KEEPING) from None
+            name = await self._own.keep(new)
+        tracked.set(layers=(*tracked.computer.layers, name), machine=None)
+        await tracked.save()
+
+    async def _keep_lost(self, machine: Machine) -> None:
+        """The files of a machine whose processes are gone, where they can be had: a copy, because nothing in it could
+        remove the secrets."""
+        try:
+            await self._keep(machine.copy)
+        except (IngotError, OSError) as error:
+            log.warning("a lost computer's files are lost: %s", error, extra={"computer": self._tracked.computer.id})
 
     async def _wait_for_end(self) -> None:
         while not self._end.is_set():
@@ -149,25 +239,20 @@ class Life:
                 async with asyncio.timeout(None if rest is None else max(rest, 1.0 if self._busy else 0.0)):
                     await self._end.wait()
 
-    def _note(self, status: ComputerStatus, error: str | None = None) -> None:
-        self.computer = replace(self.computer, status=status, error=error or self.computer.error)
-        if status in (ComputerStatus.RUNNING, ComputerStatus.ERROR, ComputerStatus.STOPPED):
-            self.settled.set()
+    def _mark(self, status: ComputerStatus, **changes: Any) -> None:
+        """One that is being deleted shows nothing else."""
+        if self._tracked.computer.status is ComputerStatus.DELETING:
+            status = ComputerStatus.DELETING
+        self._tracked.set(status=status, **changes)
 
 
-async def _try(machine: Machine, command: BootCommand) -> str | None:
-    """None when it went well, else what failed and how."""
-    result = await run_command(machine, command.command)
-    if result.exit_code == 0:
-        return None
-    last = result.output.strip().splitlines()[-1:] or ["it printed nothing"]
-    return f"{command.name} ended with status {result.exit_code}: {last[0][:200]}"
-
-
-def _environment_file(secrets: Mapping[str, str]) -> Sequence[GuestFile]:
-    """`/root/.env`: a line a secret, its name as a variable's, its value quoted for a shell."""
-    lines = [f"{name.upper().replace('-', '_')}={shlex.quote(value)}\n" for name, value in sorted(secrets.items())]
-    return [GuestFile("/root/.env", "".join(lines).encode(), 0o600)] if lines else []
+_MEANWHILE = {
+    Ending.STOP: ComputerStatus.STOPPING,
+    Ending.RESTART: ComputerStatus.RESTARTING,
+    Ending.CLOSE: ComputerStatus.STOPPING,
+    Ending.DROP: ComputerStatus.STOPPING,
+}
+_AFTER: Mapping[Ending | None, ComputerStatus] = {Ending.RESTART: ComputerStatus.RESTARTING}
 
 
 def _now() -> float:

@@ -146,6 +146,12 @@ class Backend(ABC):
     async def unpack(self, archive: Path, into: Path) -> Captured:
         """The reverse of `pack`, into an empty directory, durably. Raises CorruptStoreError for a bad archive."""
 
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        """What a machine of a killed server (its `id`) wrote since it opened, captured into the empty directory `into`
+        as `checkpoint` does, durably; None when nothing of it can be had. Call it before `sweep`, which removes what
+        this reads. Its processes are ended. Raises MachineError, HostError."""
+        return None
+
     @abstractmethod
     async def sweep(self) -> Sequence[str]:
         """Removes what machines of a killed server left on the host; returns what was removed, in words."""

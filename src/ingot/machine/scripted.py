@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import tarfile
 import time
@@ -20,6 +21,7 @@ import zstandard
 from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
 from ingot.machine.threads import in_thread
+from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
@@ -82,14 +84,18 @@ class ScriptedMachine(Machine):
         self._write({file.path: file.content for file in files})
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
-        captured = await self.copy(into)
+        captured = await self._captured(self._changed, into)
         self._changed = {}
         return captured
 
     async def copy(self, into: Path) -> Captured:
-        changed = dict(self._changed)
-        await in_thread(lambda: _write_tree(into / _TREE, changed))
-        return Captured(size_bytes=sum(map(len, changed.values())), files=len(changed))
+        kept = {path: content for path, content in self._changed.items() if not is_volatile(path[1:])}
+        return await self._captured(kept, into)
+
+    async def _captured(self, files: Mapping[str, bytes], into: Path) -> Captured:
+        if self._backend.capture_error is not None:
+            raise self._backend.capture_error
+        return await _capture(dict(files), into)
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return self._downloads
@@ -104,7 +110,8 @@ class ScriptedMachine(Machine):
 class ScriptedBackend(Backend):
     """`script` maps a part of a command's line (its argv joined by spaces) to what it does; the first that
     fits, in order; a command that fits none succeeds silently. `commands` and `opened` tell what was asked,
-    `running` the machines open now."""
+    `running` the machines open now. `capture_error` is what captures fail with; `remains` is what machines of a killed
+    server left: their names and what they wrote."""
 
     name = "scripted"
 
@@ -114,6 +121,8 @@ class ScriptedBackend(Backend):
         self.opened: list[tuple[MachineSpec, tuple[Path, ...], str]] = []
         self.running: list[ScriptedMachine] = []
         self.bases_made = 0
+        self.capture_error: Exception | None = None
+        self.remains: dict[str, Mapping[str, bytes]] = {}
 
     def answer(self, command: Command) -> Scripted:
         line = " ".join(command.argv)
@@ -137,6 +146,8 @@ class ScriptedBackend(Backend):
             lambda: {path: body for layer in stack for path, body in _read_tree(layer / _TREE).items()}
         )
         machine = ScriptedMachine(self, f"scripted-{len(self.opened)}", spec, files)
+        if hostname:
+            await machine.put([GuestFile("/etc/hostname", f"{hostname}\n".encode()), _machine_id(hostname)])
         self.running.append(machine)
         try:
             yield machine
@@ -158,11 +169,26 @@ class ScriptedBackend(Backend):
     async def unpack(self, archive: Path, into: Path) -> Captured:
         return await in_thread(lambda: _unpack(archive, into / _TREE))
 
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        return await _capture(self.remains[machine], into) if machine in self.remains else None
+
     async def sweep(self) -> Sequence[str]:
-        return ()
+        forgotten, self.remains = self.remains, {}
+        return [f"what {machine} wrote" for machine in forgotten]
 
     async def aclose(self) -> None:
         """Nothing runs between machines."""
+
+
+def _machine_id(hostname: str) -> GuestFile:
+    return GuestFile(
+        "/etc/machine-id", f"{hashlib.md5(hostname.encode(), usedforsecurity=False).hexdigest()}\n".encode()
+    )
+
+
+async def _capture(files: Mapping[str, bytes], into: Path) -> Captured:
+    await in_thread(lambda: _write_tree(into / _TREE, files))
+    return Captured(size_bytes=sum(map(len, files.values())), files=len(files))
 
 
 def _write_tree(tree: Path, files: Mapping[str, bytes]) -> None:

@@ -1,7 +1,8 @@
-"""A computer: a machine that was made from a golden and is handed to its user."""
+"""A computer: a machine that was made from a golden and is handed to its user; and where computers are kept."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,10 +22,14 @@ class ComputerStatus(StrEnum):
     ERROR = "error"
 
 
+SETTLED = frozenset({ComputerStatus.RUNNING, ComputerStatus.STOPPED, ComputerStatus.ERROR})
+"""Where a computer stays until somebody asks for something else; the others are on the way to one of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchWish:
-    """What a caller asked for. None means as the template says; `workspace` is a label that is only handed back.
-    A `test_run` computer ends after some idle minutes."""
+    """What a caller asked for. None means as the template says. A `test_run` computer ends after some idle minutes and
+    is then gone."""
 
     name: str = ""
     workspace: str | None = None
@@ -39,7 +44,11 @@ class LaunchWish:
 @dataclass(frozen=True, slots=True)
 class Computer:
     """`id` is a UUID, `instance_id` 8 hex digits. `ports` are the template's, as its canonical document has them;
-    `error` says what went wrong where `status` is `error`; `created_ms` is milliseconds since the epoch."""
+    `error` says what went wrong, at its last start or stop; `created_ms` is milliseconds since the epoch.
+
+    `layers` name what it wrote itself, above the layers of the golden `golden_key`, oldest first; `machine` is the
+    backend's id of its machine while it has one; `wanted` says that it runs, or is to run again after a restart of the
+    server."""
 
     id: str
     instance_id: str
@@ -54,6 +63,26 @@ class Computer:
     test_run: bool = False
     ports: tuple[dict[str, Any], ...] = ()
     error: str | None = None
+    golden_key: str = ""
+    layers: tuple[str, ...] = ()
+    machine: str | None = None
+    wanted: bool = False
+
+    @property
+    def hostname(self) -> str:
+        """The name of its machine: like its own, as far as a host's name can be, and no other computer's."""
+        likeness = re.sub("[^a-z0-9]+", "-", self.name.lower())[:40].strip("-")
+        return f"{likeness or 'computer'}-{self.instance_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A named place for an account's computers. `id` is a UUID."""
+
+    id: str
+    account: str
+    name: str
+    created_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ingot.records.account import ApiKey, Scope
 from ingot.records.build import Build, BuildStatus, Failure, StepRecord, StepState
-from ingot.records.computer import Computer, ShellResult
+from ingot.records.computer import Computer, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
 
@@ -159,6 +159,10 @@ def computer_json(computer: Computer) -> Json:
         "template_ports": [dict(port) for port in computer.ports],
         "created_at": iso_time(computer.created_ms),
     }
+
+
+def workspace_json(workspace: Workspace) -> Json:
+    return {"id": workspace.id, "name": workspace.name, "created_at": iso_time(workspace.created_ms)}
 
 
 def run_json(computer: Computer) -> Json:

@@ -142,3 +142,35 @@ build_steps = Table(
     Column("layer", Text),
     PrimaryKeyConstraint("build_id", "place"),
 )
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+# Test runs are in no row: they end with their server. `layers_json` lists a computer's own layers, oldest first;
+# `machine` is the backend's name for the machine while there is one; `wanted` says that it is to run.
+computers = Table(
+    "computers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("instance_id", Text, nullable=False, unique=True),
+    Column("account", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("golden_key", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("spec_json", Text, nullable=False),
+    Column("ports_json", Text, nullable=False),
+    Column("layers_json", Text, nullable=False),
+    Column("machine", Text),
+    Column("wanted", Boolean, nullable=False),
+    Column("workspace", Text, ForeignKey("workspaces.id")),
+    Column("auto_stop_minutes", Integer),
+    Column("error", Text),
+    Column("created_ms", BigInteger, nullable=False),
+)

@@ -20,7 +20,7 @@ from typing import Any
 
 from ingot.errors import HostError, SettingsError
 from ingot.machine import base_image
-from ingot.machine.container import archive, teardown
+from ingot.machine.container import archive, recovery, teardown
 from ingot.machine.container.bundle import CAPABILITIES
 from ingot.machine.container.cgroups import ControlGroup, Hierarchies, find_hierarchies
 from ingot.machine.container.findings import find
@@ -76,7 +76,7 @@ class ContainerBackend(Backend):
         *,
         hostname: str = "",
     ) -> AsyncIterator[Machine]:
-        parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label))
+        parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label, hostname))
         home, machine = parts.home, ContainerMachine(parts)
         async with contextlib.AsyncExitStack() as ending:
             claimed = await in_thread(partial(teardown.claim, home, label))
@@ -102,6 +102,9 @@ class ContainerBackend(Backend):
     async def unpack(self, archive_file: Path, into: Path) -> Captured:
         return await in_stoppable_thread(lambda stop: archive.unpack(archive_file, into / LAYER_TREE, stop))
 
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        return await recovery.recover(machine, into, self._run_dir, self._disk_dir, self._hierarchies)
+
     async def sweep(self) -> Sequence[str]:
         return await uninterrupted(teardown.sweep(self._run_dir, self._disk_dir, self._hierarchies))
 
@@ -122,7 +125,12 @@ class ContainerBackend(Backend):
         return namespaces
 
     def _parts(
-        self, spec: MachineSpec, stack: tuple[Path, ...], downloads: tuple[DownloadMount, ...], label: str
+        self,
+        spec: MachineSpec,
+        stack: tuple[Path, ...],
+        downloads: tuple[DownloadMount, ...],
+        label: str,
+        hostname: str,
     ) -> Parts:
         name = secrets.token_hex(6)
         return Parts(
@@ -133,6 +141,7 @@ class ContainerBackend(Backend):
             group=ControlGroup(name, self._hierarchies),
             seccomp=self._seccomp,
             label=f"ingot {label}".strip(),
+            hostname=hostname,
         )
 
     @cached_property

@@ -94,6 +94,7 @@ def config_json(
     resources: Mapping[str, Any],
     seccomp: Mapping[str, Any] | None,
     label: str,
+    hostname: str = HOSTNAME,
 ) -> dict[str, Any]:
     """The container. `namespaces` names the prepared ones (`user`, `network`) by path, `binds` maps a path
     inside to a host directory of this machine's own (download caches)."""
@@ -116,7 +117,7 @@ def config_json(
         "ociVersion": "1.0.2",
         "process": _process(GuestUser("root", 0, 0, (), "/root"), ["/bin/sh", "-c", _FIRST_PROCESS, label], {}),
         "root": {"path": str(root), "readonly": False},
-        "hostname": HOSTNAME,
+        "hostname": hostname,
         "mounts": [*_mounts(), *(_bind(target, source) for target, source in binds.items())],
         "linux": linux,
     }

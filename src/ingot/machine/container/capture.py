@@ -1,6 +1,6 @@
 """Copies what a step wrote, the upper directory of a machine's overlay, into a layer directory, durably.
 
-The machine's processes are gone while this runs. Sockets are left out: nothing can listen on them.
+The machine's processes are gone, or stand still, while this runs. Sockets are left out: nothing can listen on them.
 """
 
 # ruff: noqa: PTH101, PTH102, PTH115, PTH211
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from ingot.errors import HostError, MachineError
@@ -22,10 +23,13 @@ from ingot.machine.threads import Stopped
 _SYNCED_ONE_BY_ONE = 32
 
 
-def capture_tree(upper: Path, into: Path, stop: threading.Event) -> Captured:
-    """Copies the tree `upper` to the new directory `into`. Raises HostError when the host's disk is full,
+def capture_tree(
+    upper: Path, into: Path, stop: threading.Event, without: Callable[[str], bool] | None = None
+) -> Captured:
+    """Copies the tree `upper` to the new directory `into`, but for files of which `without` (given their paths in the
+    tree) says so. Raises HostError when the host's disk is full,
     MachineError for a tree that cannot be stored (paths longer than the kernel's limit), Stopped."""
-    copy = _Copy(stop)
+    copy = _Copy(stop, without)
     try:
         copy.tree(str(upper), str(into))
         copy.sync(into)
@@ -39,9 +43,10 @@ def capture_tree(upper: Path, into: Path, stop: threading.Event) -> Captured:
 class _Copy:
     """The copy of one tree and what it has counted."""
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, without: Callable[[str], bool] | None) -> None:
         self.size = self.files = 0
         self._stop = stop
+        self._without = without
         self._linked: dict[int, str] = {}
         self._written: list[str] = []
         self._directories: list[tuple[str, os.stat_result]] = []
@@ -62,7 +67,7 @@ class _Copy:
                     place = f"{beside}/{entry.name}"
                     if stat.S_ISDIR(found.st_mode):
                         waiting.append((entry.path, place, found))
-                    else:
+                    elif self._without is None or not self._without(entry.path[len(source) + 1 :]):
                         self._entry(entry.path, place, found)
         for place, status in reversed(self._directories):
             _stamp(place, status)

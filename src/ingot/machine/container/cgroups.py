@@ -146,8 +146,7 @@ class ControlGroup:
     def make_child(self, name: str) -> tuple[Path, str] | None:
         """A group below, for one command: (its directory, what `runc exec --cgroup` wants). None where the
         host offers no tree to make it in."""
-        controller = "freezer" if self.hierarchies.version == 1 else _UNIFIED
-        place = self._place(controller)
+        controller, place = self._freezer()
         if place is None:
             return None
         child = place / name
@@ -157,12 +156,19 @@ class ControlGroup:
             return None
         return child, f"{controller}:{name}" if controller else name
 
+    def children(self) -> list[Path] | None:
+        """The groups that `make_child` made and that are still there: everything but the first process is in one of
+        them. None where the host offers no tree for them."""
+        _, place = self._freezer()
+        return None if place is None else [path.parent for path in place.glob("*/cgroup.procs")]
+
     def processes(self) -> set[int]:
         """Host ids of every process in the group or below, in any hierarchy."""
         return {pid for place in self._places() for pid in _pids_below(place)}
 
     async def kill(self) -> None:
-        """Kills every process of the group and waits until they are gone, at most two seconds."""
+        """Kills every process of the group and waits until they are gone, at most two seconds. What a killed server had
+        frozen dies when it is thawed, before it could do anything."""
         for _ in range(_KILL_ROUNDS):
             pids = await asyncio.to_thread(self.processes)
             if not pids:
@@ -170,6 +176,8 @@ class ControlGroup:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+            for child in self.children() or ():
+                thaw(child)
             await asyncio.sleep(_ROUND)
 
     def remove(self) -> None:
@@ -179,6 +187,11 @@ class ControlGroup:
 
     def exists(self) -> bool:
         return bool(self._places())
+
+    def _freezer(self) -> tuple[str, Path | None]:
+        """The tree whose groups can be frozen: its controller, and our group in it."""
+        controller = "freezer" if self.hierarchies.version == 1 else _UNIFIED
+        return controller, self._place(controller)
 
     def _place(self, controller: str) -> Path | None:
         place = self.hierarchies.places.get(controller)
@@ -218,6 +231,34 @@ async def _kill_frozen(child: Path, freezer: Path) -> None:
             os.kill(pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
         freezer.write_text("THAWED")
+
+
+def freeze(child: Path) -> None:
+    """Has the processes of a command's group stand still: soon, see `is_frozen`."""
+    _tell(child, "FROZEN", "1")
+
+
+def thaw(child: Path) -> None:
+    _tell(child, "THAWED", "0")
+
+
+def is_frozen(child: Path) -> bool:
+    """Whether nothing in the group runs; a group that is gone has nothing that could."""
+    try:
+        if (child / "freezer.state").exists():
+            return (child / "freezer.state").read_text().strip() == "FROZEN"
+        return "frozen 1" in (child / "cgroup.events").read_text()
+    except OSError:
+        return True
+
+
+def _tell(child: Path, first: str, second: str) -> None:
+    """In the words of the host's version. A group that is gone has nothing to be told."""
+    with contextlib.suppress(OSError):
+        if (child / "freezer.state").exists():
+            (child / "freezer.state").write_text(first)
+        else:
+            (child / "cgroup.freeze").write_text(second)
 
 
 def remove_child(child: Path) -> None:

@@ -1,7 +1,7 @@
 """A machine's own disk: a sparse ext4 image that holds everything the machine writes.
 
-Its size is the limit that `MachineSpec.disk_mb` asks for, exact to the block. Nothing on it outlives the
-machine: checkpoints copy from it, and the image is thrown away unsynced.
+Its size is the limit that `MachineSpec.disk_mb` asks for, exact to the block. Checkpoints copy from it, and the
+image is thrown away unsynced with the machine; only what a killed server left is read again, before it goes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ingot.errors import HostError
+from ingot.errors import HostError, MachineError
 from ingot.machine.container import syscalls
 from ingot.machine.threads import in_thread
 from ingot.process import run
@@ -22,6 +22,7 @@ from ingot.process import run
 _SMALLEST_MB = 16
 _RESERVE, _RESERVE_BYTES, _RESERVE_FILES = "reserve", 512 * 1024, 16
 _NEARLY_LEAST, _NEARLY_MOST = 1024 * 1024, 32 * 1024 * 1024
+_UNMENDED = 4
 _OPTIONS = "discard,barrier=0,noauto_da_alloc,noinit_itable"
 
 
@@ -45,6 +46,18 @@ async def make_disk(image: Path, mount_point: Path, size_mb: int) -> None:
     await asyncio.to_thread(_allocate, image, max(size_mb, _SMALLEST_MB) * 1024 * 1024)
     argv = ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,nodiscard", str(image)]
     await run(argv, timeout=30)
+    await mount_disk(image, mount_point)
+
+
+async def mend_disk(image: Path) -> None:
+    """Makes the file system of an image whose host went down mountable again. Raises MachineError when it cannot."""
+    status, output = await run(["e2fsck", "-f", "-y", str(image)], timeout=300, check=False)
+    if status >= _UNMENDED:
+        raise MachineError(f"its disk image is damaged: {output.decode(errors='replace').strip()[-300:]}")
+
+
+async def mount_disk(image: Path, mount_point: Path) -> None:
+    """Mounts an image that has a file system. Raises HostError when the host cannot."""
     try:
         await in_thread(partial(_mount, image, mount_point))
     except OSError as error:

@@ -31,6 +31,12 @@ def read_accounts(root: Path) -> Accounts:
         return Accounts(_read_text(top, "/etc/passwd"), _read_text(top, "/etc/group"))
 
 
+def read_text(root: Path, path: str) -> str:
+    """The text of a small regular file of the machine; empty when there is none."""
+    with _opened(root) as top:
+        return _read_text(top, path)
+
+
 def write_file(root: Path, file: GuestFile, accounts: Accounts) -> None:
     """Writes one file. Raises MachineDiskError when the disk is full, MachineError naming the file when
     it cannot be written."""

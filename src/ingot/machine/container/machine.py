@@ -11,24 +11,27 @@ import contextlib
 import errno
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ingot.errors import MachineDiskError, MachineLostError
 from ingot.machine.container import disk, mounts, overlay
-from ingot.machine.container.bundle import config_json, process_json
+from ingot.machine.container.bundle import HOSTNAME, config_json, process_json
 from ingot.machine.container.capture import capture_tree
 from ingot.machine.container.cgroups import ControlGroup
 from ingot.machine.container.downloads import changed_directory, mount_downloads
 from ingot.machine.container.execution import CommandGroup, Execution, Outcome, execute
+from ingot.machine.container.freezing import frozen
 from ingot.machine.container.guest_files import read_accounts, write_file
+from ingot.machine.container.identity import give_identity
 from ingot.machine.container.ids import Home, to_host
 from ingot.machine.container.network import Carrier
 from ingot.machine.container.runtime import Container
 from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
+from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
@@ -38,7 +41,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a machine is put together from. `stack` are layer directories, base first."""
+    """What a machine is put together from. `stack` are layer directories, base first; with a `hostname` it gets an
+    identity of its own."""
 
     home: Home
     spec: MachineSpec
@@ -47,6 +51,7 @@ class Parts:
     group: ControlGroup
     seccomp: Mapping[str, Any] | None
     label: str
+    hostname: str = ""
 
 
 class ContainerMachine(Machine):
@@ -57,7 +62,9 @@ class ContainerMachine(Machine):
         self._parts = parts
         self._resources, self.warnings = parts.group.resources(parts.spec)
         self._container = Container(parts.home, parts.group)
-        self._starting = asyncio.Lock()
+        self._starting, self._capturing = asyncio.Lock(), asyncio.Lock()
+        self._moving = asyncio.Event()
+        self._moving.set()
         self._trees = [layer / overlay.LAYER_TREE for layer in parts.stack]
         self._top: overlay.WritableTop | None = None
         self._tops = self._commands = 0
@@ -71,6 +78,8 @@ class ContainerMachine(Machine):
         await disk.make_disk(home.image, home.disk, self._parts.spec.disk_mb)
         await in_thread(self._mount_root)
         await in_thread(lambda: disk.hold_reserve(home.disk))
+        if hostname := self._parts.hostname:
+            await in_thread(lambda: give_identity(home.root, hostname))
 
     async def connect(self, namespaces: Mapping[str, Path], carrier: Carrier) -> None:
         """Gives the machine its namespaces and starts the container in them."""
@@ -87,6 +96,7 @@ class ContainerMachine(Machine):
         await self._ensure_started()
         assert self._carrier is not None
         await self._carrier.wait_up()
+        await self._moving.wait()
         user = read_accounts(self._parts.home.root).user(command.user)
         self._commands += 1
         execution = Execution(
@@ -115,23 +125,32 @@ class ContainerMachine(Machine):
         await in_thread(lambda: self._put(files))
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
-        top = self._top
-        assert top is not None
-        async with self._starting:
+        """The top is exchanged only when it is safe in `into`: a capture that fails can be tried again."""
+        async with self._capturing, self._starting:
             await uninterrupted(self._container.end())
-            await in_thread(lambda: self._remount_root(top))
-        return await in_stoppable_thread(lambda stop: capture_tree(top.upper, into / overlay.LAYER_TREE, stop))
+            captured = await self._capture(into)
+            await in_thread(self._remount_root)
+        return captured
 
     async def copy(self, into: Path) -> Captured:
-        top = self._top
-        assert top is not None
-        raise NotImplementedError
+        async with self._capturing:
+            self._moving.clear()
+            try:
+                async with frozen(self._parts.group):
+                    return await self._capture(into, without=is_volatile)
+            finally:
+                self._moving.set()
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return tuple(
             DownloadMount(download.name, download.target, changed_directory(self._parts.home, download.name))
             for download in self._parts.downloads
         )
+
+    async def _capture(self, into: Path, without: Callable[[str], bool] | None = None) -> Captured:
+        top, tree = self._top, into / overlay.LAYER_TREE
+        assert top is not None
+        return await in_stoppable_thread(lambda stop: capture_tree(top.upper, tree, stop, without))
 
     def _put(self, files: Sequence[GuestFile]) -> None:
         accounts = read_accounts(self._parts.home.root)
@@ -157,17 +176,19 @@ class ContainerMachine(Machine):
             resources=self._resources,
             seccomp=parts.seccomp,
             label=parts.label,
+            hostname=parts.hostname or HOSTNAME,
         )
 
     def _mount_root(self) -> None:
         self._tops += 1
-        self._top = overlay.make_top(self._parts.home.disk / "tops" / str(self._tops))
+        self._top = overlay.make_top(self._parts.home.disk / overlay.TOPS / str(self._tops))
         overlay.mount_stack(self._trees, self._top, self._parts.home.root)
 
-    def _remount_root(self, captured: overlay.WritableTop) -> None:
+    def _remount_root(self) -> None:
         """What was written so far becomes the topmost layer, and stays on the machine's disk: the limit
         counts everything the machine writes, not only its last step."""
-        home = self._parts.home
+        home, captured = self._parts.home, self._top
+        assert captured is not None
         mounts.unmount(home.root)
         shutil.rmtree(captured.work, ignore_errors=True)
         disk.release_reserve(home.disk)

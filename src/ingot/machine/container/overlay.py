@@ -18,6 +18,9 @@ from ingot.machine.container.ids import FIRST_ID
 LAYER_TREE = "diff"
 """The directory inside a layer that holds its tree: the overlay's upper directory as it was."""
 
+TOPS = "tops"
+"""The directory on a machine's disk that holds its writable tops, numbered from 1."""
+
 # Renamed directories are copied, nothing refers to another layer by handle: a layer then means the same
 # above any copy of the layers below it.
 _FLAGS = {"redirect_dir": "off", "index": "off", "metacopy": "off"}

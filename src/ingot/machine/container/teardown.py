@@ -65,10 +65,10 @@ async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> list
     """Removes every machine below `run_dir` whose server is gone, and disk images without a machine."""
     removed: list[str] = []
     for directory in sorted(run_dir.iterdir()) if run_dir.is_dir() else ():
-        with _abandoned(directory, disk_dir) as home:
+        with abandoned(directory, disk_dir) as home:
             if home is not None:
                 group = ControlGroup(home.id, hierarchies)
-                removed += [f"{count} processes of machine {home.id}" for count in await _kill(home, group)]
+                removed += [f"{count} processes of machine {home.id}" for count in await kill(home, group)]
                 removed += await in_thread(partial(remove_remains, home, group))
     for image in sorted(disk_dir.glob("*.img")):
         if not (run_dir / image.stem).exists():
@@ -78,7 +78,7 @@ async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> list
 
 
 @contextlib.contextmanager
-def _abandoned(directory: Path, disk_dir: Path) -> Iterator[Home | None]:
+def abandoned(directory: Path, disk_dir: Path) -> Iterator[Home | None]:
     """The machine of a directory, locked, when its server is gone; None while someone owns it."""
     try:
         descriptor = os.open(directory / "machine.json", os.O_RDWR | os.O_CLOEXEC)
@@ -113,7 +113,7 @@ def _image(descriptor: int, otherwise: Path) -> Path:
     return otherwise
 
 
-async def _kill(home: Home, group: ControlGroup) -> list[int]:
+async def kill(home: Home, group: ControlGroup) -> list[int]:
     """Kills what the machine's control group holds, and the first process that runc wrote down if it is
     still the one that started then; [how many there were], or nothing."""
     found = len(group.processes())

@@ -139,6 +139,15 @@ class QemuBackend(Backend):
             raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
         return await in_thread(partial(_measure, into))
 
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        """Its newest disk, as it was: the file system mends itself when it is booted."""
+        disk = await in_thread(partial(home.newest_disk, self._machines / machine))
+        if disk is None:
+            return None
+        await in_thread(partial(state.copy_sparsely, disk, into / LAYER_DISK))
+        await in_thread(partial(state.sync, into / LAYER_DISK))
+        return await in_thread(partial(_measure, into))
+
     async def sweep(self) -> Sequence[str]:
         return await in_thread(partial(home.sweep, self._machines))
 

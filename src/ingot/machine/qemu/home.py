@@ -68,6 +68,13 @@ def occupied(home: Home, label: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def newest_disk(files: Path) -> Path | None:
+    """The disk that a machine of a killed server wrote to last; None while the machine has an owner, or is none."""
+    if _abandoned(files) is None:
+        return None
+    return max(files.glob("disk*.qcow2"), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def sweep(machines: Path) -> list[str]:
     """Removes what is below `machines` and has no owner any more; what that was, in words. Blocking."""
     removed = []

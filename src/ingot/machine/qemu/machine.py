@@ -40,6 +40,8 @@ _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
 _PUT = 120.0
 _ARRIVAL = 60.0
+_HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
+_SHOW = "[ ! -e /run/ingot-env ] || mv /run/ingot-env /root/.env"
 _SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
 
 
@@ -147,9 +149,9 @@ class QemuMachine(Machine):
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
-        """QEMU writes everything that it holds of the disk to the file when the machine stops."""
+        """QEMU writes everything that it holds of the disk to the file when the machine stops. Secrets are put aside for
+        that time: no layer may hold them."""
         async with self._checkpointing:
-            await self.run_quickly(["/bin/sync"])
             await uninterrupted(self._copy_disk(into / LAYER_DISK))
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
@@ -279,11 +281,17 @@ class QemuMachine(Machine):
         await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
 
     async def _copy_disk(self, place: Path) -> None:
-        await self._emulator.stop()
+        await self._freeze("1")
         try:
-            await in_thread(partial(state.copy_sparsely, self._disk, place))
+            await self.run_quickly(["/bin/sh", "-c", _HIDE])
+            await self._emulator.stop()
+            try:
+                await in_thread(partial(state.copy_sparsely, self._disk, place))
+            finally:
+                await self._emulator.go_on()
+                await self.run_quickly(["/bin/sh", "-c", _SHOW])
         finally:
-            await self._emulator.go_on()
+            await self._freeze("0")
         await in_thread(partial(state.sync, place))
 
     async def _freeze(self, value: str) -> None:

@@ -1,0 +1,90 @@
+"""What computers wrote themselves: layers above those of their goldens, in `<directory>/<computer id>/<n>`.
+
+A layer is complete and durable, or it is not there. It is never changed, so a clone refers to the layers of the
+computer that it was made from; one is removed when no computer refers to it any more. They may hold whatever a
+computer's user keeps in it: the directory is root's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingot.storage.durable import make_directories, sync_directory
+from ingot.store.tree import remove_tree
+
+_UNFINISHED = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class NewLayer:
+    """A layer in the making. `place` is the empty directory to fill; `name` what it will be known as."""
+
+    place: Path
+    name: str
+
+
+class OwnLayers:
+    """One task at a time makes layers of one computer."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def path(self, name: str) -> Path:
+        """The directory that `Backend.open` takes as one element of a stack."""
+        return self._directory / name
+
+    @contextlib.asynccontextmanager
+    async def making(self, computer_id: str) -> AsyncIterator[NewLayer]:
+        """A place for the computer's next layer; removed on the way out unless `keep` was called. What a killed server
+        left at that place is removed first."""
+        new = await asyncio.to_thread(self._next, computer_id)
+        await remove_tree(new.place)
+        try:
+            new.place.mkdir()
+            yield new
+        finally:
+            await asyncio.shield(self._discard(new))
+
+    async def keep(self, new: NewLayer) -> str:
+        """Gives a filled, durable layer its name, which is returned."""
+        await asyncio.to_thread(self._rename, new)
+        return new.name
+
+    async def remove(self, names: Iterable[str], needed: Collection[str]) -> None:
+        """Removes those of `names` that are not among the `needed`."""
+        for name in names:
+            if name not in needed:
+                await remove_tree(self.path(name))
+                with contextlib.suppress(OSError):
+                    self.path(name).parent.rmdir()
+
+    async def sweep(self, needed: Collection[str]) -> None:
+        """Removes everything but the `needed`: what a server that was killed was making or removing."""
+        homes = [home for home in self._directory.glob("*") if home.is_dir()]
+        for home in homes:
+            await self.remove([f"{home.name}/{place.name}" for place in home.iterdir()], needed)
+            with contextlib.suppress(OSError):
+                home.rmdir()
+
+    def _next(self, computer_id: str) -> NewLayer:
+        home = self._directory / computer_id
+        if not home.is_dir():
+            make_directories(home, self._directory)
+            self._directory.chmod(0o700)
+        numbers = [int(place.name) for place in home.iterdir() if place.name.isdecimal()]
+        name = str(max(numbers, default=0) + 1)
+        return NewLayer(home / (name + _UNFINISHED), f"{computer_id}/{name}")
+
+    def _rename(self, new: NewLayer) -> None:
+        sync_directory(new.place)
+        new.place.rename(self.path(new.name))
+        sync_directory(new.place.parent)
+
+    async def _discard(self, new: NewLayer) -> None:
+        await remove_tree(new.place)
+        with contextlib.suppress(OSError):
+            new.place.parent.rmdir()

@@ -1,0 +1,73 @@
+"""What is done in a machine when its computer is switched on and off, in its order.
+
+Off means that services ended in their own way and that no secret is left in what is about to be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+from collections.abc import Mapping, Sequence
+
+from ingot.errors import IngotError
+from ingot.guest import layout
+from ingot.guest.boot import BootCommand, plan_boot, plan_shutdown
+from ingot.launcher.shell import run_command
+from ingot.machine.contract import Machine
+from ingot.records.machine import Command, GuestFile
+from ingot.records.template import Template
+
+_ENVIRONMENT = "/root/.env"
+_HOOK = 10.0
+_SERVICES = 20.0
+
+# /run is new after every start of a computer, as everywhere: pid files there would name other processes, and the
+# services' secrets are there.
+_FORGET = f"rm -rf {_ENVIRONMENT} {layout.RUN}; find /run -xdev -mindepth 1 ! -type d -delete"
+_END_SERVICES = (
+    f"pid=$(cat {layout.SUPERVISOR_PID} 2>/dev/null) && kill -TERM $pid && while kill -0 $pid; do sleep 0.1; done"
+)
+
+
+async def boot(machine: Machine, template: Template, secrets: Mapping[str, str], *, again: bool) -> list[str]:
+    """Secrets, hooks and services, in their order; what failed, in words. `again`: it ran before, so that its files
+    hold what the earlier run left."""
+    if again and not machine.resumed:
+        await run_command(machine, _script(_FORGET, _SERVICES))
+    plan = plan_boot(template, secrets, resumed=machine.resumed)
+    files = (*_environment_file(secrets), *plan.files)
+    if files:
+        await machine.put(files)
+    return [problem for command in plan.commands if (problem := await _try(machine, command)) is not None]
+
+
+async def shut_down(machine: Machine, template: Template, secrets: Mapping[str, str], *, for_good: bool) -> None:
+    """on_shutdown, ten seconds at most; then, unless nothing is kept, services end and secrets go."""
+    with contextlib.suppress(TimeoutError, IngotError):
+        async with asyncio.timeout(_HOOK):
+            for command in plan_shutdown(template, secrets):
+                await _try(machine, command)
+    if not for_good:
+        with contextlib.suppress(IngotError):
+            await run_command(machine, _script(_END_SERVICES, _SERVICES))
+            await run_command(machine, _script(_FORGET, _SERVICES))
+
+
+async def _try(machine: Machine, command: BootCommand) -> str | None:
+    """None when it went well, else what failed and how."""
+    result = await run_command(machine, command.command)
+    if result.exit_code == 0:
+        return None
+    last = result.output.strip().splitlines()[-1:] or ["it printed nothing"]
+    return f"{command.name} ended with status {result.exit_code}: {last[0][:200]}"
+
+
+def _script(text: str, timeout: float) -> Command:
+    return Command(("/bin/sh", "-c", text), timeout)
+
+
+def _environment_file(secrets: Mapping[str, str]) -> Sequence[GuestFile]:
+    """`/root/.env`: a line a secret, its name as a variable's, its value quoted for a shell."""
+    lines = [f"{name.upper().replace('-', '_')}={shlex.quote(value)}\n" for name, value in sorted(secrets.items())]
+    return [GuestFile(_ENVIRONMENT, "".join(lines).encode(), 0o600)] if lines else []

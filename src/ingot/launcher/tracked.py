@@ -1,0 +1,53 @@
+"""A computer as this process knows it, beside the row that says so after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ingot.computer_records import ComputerRecords
+from ingot.errors import IngotError
+from ingot.records.computer import Computer
+
+if TYPE_CHECKING:
+    from ingot.launcher.life import Life
+
+log = logging.getLogger(__name__)
+
+
+class Tracked:
+    """`life` is its machine's time, the last one when it has ended. `work` is what goes on with it beside its life (a
+    restart, a start), `deleting` its end for good, `over_since` when a test run ended."""
+
+    def __init__(self, computer: Computer, records: ComputerRecords) -> None:
+        self.computer = computer
+        self.life: Life | None = None
+        self.work: asyncio.Task[None] | None = None
+        self.deleting: asyncio.Task[None] | None = None
+        self.over_since: float | None = None
+        self._records = records
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has a machine, or is about to."""
+        alive = self.life is not None and not self.life.task.done()
+        return alive or (self.work is not None and not self.work.done())
+
+    def set(self, **changes: Any) -> None:
+        """Changes fields of `computer`, at once and in memory alone: `save` is to follow."""
+        self.computer = replace(self.computer, **changes)
+
+    async def save(self) -> None:
+        """Raises HostError when the database cannot take it."""
+        if not self.computer.test_run:
+            await self._records.save(self.computer)
+
+    async def note(self, **changes: Any) -> None:
+        """`set` and `save`, where nothing hangs on the row: a failure is only logged."""
+        self.set(**changes)
+        try:
+            await self.save()
+        except IngotError:
+            log.exception("a computer's row cannot be written", extra={"computer": self.computer.id})
