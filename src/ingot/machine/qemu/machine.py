@@ -149,8 +149,8 @@ class QemuMachine(Machine):
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
-        """QEMU writes everything that it holds of the disk to the file when the machine stops. Secrets are put aside for
-        that time: no layer may hold them."""
+        """QEMU writes everything that it holds of the disk to the file when the machine stops. Secrets are put aside
+        for that time: no layer may hold them."""
         async with self._checkpointing:
             await uninterrupted(self._copy_disk(into / LAYER_DISK))
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
