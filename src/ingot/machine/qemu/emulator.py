@@ -65,6 +65,13 @@ class Emulator:
     async def go_on(self) -> None:
         await self.monitor.call("cont")
 
+    async def screenshot(self, into: Path) -> None:
+        """Writes what the screen shows to a file, as a PNG."""
+        await self.monitor.call("screendump", {"filename": str(into), "format": "png"})
+
+    async def set_screen_password(self, password: str) -> None:
+        await self.monitor.call("set_password", {"protocol": "vnc", "password": password})
+
     def last_words(self) -> str:
         """What QEMU and the machine's console said last, for an error."""
         console = b""

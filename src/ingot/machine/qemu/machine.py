@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
-from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
+from ingot.machine.contract import Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import DEFAULT_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base import EXCERPT
@@ -40,6 +40,7 @@ _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
 _PUT = 120.0
 _ARRIVAL = 60.0
+_VIEW = 20.0
 _HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
 _SHOW = "[ ! -e /run/ingot-env ] || mv /run/ingot-env /root/.env"
 _SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
@@ -158,6 +159,24 @@ class QemuMachine(Machine):
     def downloaded(self) -> Sequence[DownloadMount]:
         """Downloads stay inside."""
         return ()
+
+    async def screenshot(self) -> bytes:
+        picture = self._home.files / f"screen-{secrets.token_hex(6)}.png"
+        try:
+            await self._emulator.screenshot(picture)
+            return await in_thread(picture.read_bytes)
+        finally:
+            picture.unlink(missing_ok=True)
+
+    async def set_screen_password(self, password: str) -> None:
+        await self._emulator.set_screen_password(password)
+
+    async def view_screen(self) -> Viewer:
+        try:
+            async with asyncio.timeout(_VIEW):
+                return await asyncio.open_unix_connection(str(self._emulator.places.screen))
+        except (OSError, TimeoutError) as error:
+            raise MachineLostError(f"the machine's screen cannot be reached: {error!r}") from error
 
     async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
