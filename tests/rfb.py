@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 VNC_AUTHENTICATION = 2
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The screen did not take the password."""
 
 
@@ -42,7 +42,7 @@ class Viewer:
         await self.websocket.send(bytes([VNC_AUTHENTICATION]))
         await self.websocket.send(_answer(await self.read(16), password))
         if struct.unpack("!I", await self.read(4))[0] != 0:
-            raise Refused
+            raise RefusedError
         await self.websocket.send(b"\x01")
         width, height = struct.unpack("!HH", await self.read(4))
         await self.read(16)
@@ -71,5 +71,5 @@ def open_viewer(url: str, computer: str, headers: Mapping[str, str]) -> connect:
 def _answer(challenge: bytes, password: str) -> bytes:
     """DES, each byte of the key with its bits the other way round."""
     key = bytes(int(f"{byte:08b}"[::-1], 2) for byte in password.encode().ljust(8, b"\0")[:8])
-    encryptor = Cipher(TripleDES(key * 3), modes.ECB()).encryptor()  # noqa: S305 - what the protocol asks for
+    encryptor = Cipher(TripleDES(key * 3), modes.ECB()).encryptor()
     return encryptor.update(challenge) + encryptor.finalize()

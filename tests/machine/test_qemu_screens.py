@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from ingot.machine.contract import Keep, Machine
 from tests.machine.conftest import sh
 from tests.machine.test_qemu_machines import SMALL, QemuBackend, vm_base, vms
-from tests.rfb import VNC_AUTHENTICATION, Refused, Viewer, open_viewer
+from tests.rfb import VNC_AUTHENTICATION, RefusedError, Viewer, open_viewer
 from tests.service.api_server import running_server
 
 __all__ = ["vm_base", "vms"]
@@ -75,7 +75,7 @@ async def _check_viewers(machine: Machine, directory: Path) -> None:
                 async with open_viewer(server.url, computer, headers) as websocket:
                     viewer = Viewer(websocket)
                     assert await viewer.security_types() == [VNC_AUTHENTICATION]
-                    with pytest.raises(Refused):
+                    with pytest.raises(RefusedError):
                         await viewer.enter(tried)
         async with (
             open_viewer(server.url, computer, headers) as first,

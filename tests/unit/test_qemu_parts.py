@@ -54,6 +54,13 @@ def test_machine_and_processor_are_pinned_so_that_states_move_between_hosts() ->
     assert option(argv, "-cpu").split(",")[0] not in ("host", "max")
 
 
+def test_every_machine_has_a_screen_that_asks_for_a_password_on_a_socket_of_its_own() -> None:
+    for resumes in (False, True):
+        argv = make_argv(HARDWARE, places(), resumes=resumes)
+        assert option(argv, "-vnc") == "unix:/run/vm/vnc,password=on,share=force-shared"
+        assert argv.count("-vnc") == 1
+
+
 def test_only_a_machine_whose_state_may_be_captured_writes_to_its_memory_file() -> None:
     assert ",share=on" in option(make_argv(HARDWARE, places(), resumes=True), "-object")
     assert ",share=off" in option(make_argv(HARDWARE, places(shares_memory=False), resumes=True), "-object")

@@ -1,6 +1,6 @@
 """A computer's screen: a picture of it, and VNC through a WebSocket.
 
-The WebSocket carries RFB's bytes between a viewer and the machine and reads none of them. It holds a few buffers at most,
+The WebSocket carries RFB bytes between a viewer and the machine and reads none of them. It holds a few buffers at most,
 and ends with the machine, with the viewer, with the viewer's key, or when one end takes nothing for a minute.
 """
 
