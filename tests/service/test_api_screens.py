@@ -21,8 +21,8 @@ BLOCK = b"x" * 65536
 
 
 class FakeScreen:
-    """Gives back what it gets. `flood` has it send without end instead; `sent` counts what went out that way; `ends`
-    are set one a connection when that is over."""
+    """Gives back what it gets. `flood` has it send without end instead; `sent` counts what went out that way; `over`
+    has an event for each connection, set when that has ended."""
 
     def __init__(self) -> None:
         self.flood = False
@@ -214,11 +214,13 @@ async def test_a_viewer_that_takes_nothing_holds_the_screen_back_and_is_let_go(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(screen, "_STALLED", 1.0)
+    monkeypatch.setattr(screen, "_CLOSE", 0.1)
     stage.fake.flood = True
     async with stage.viewer() as viewer:
         await viewer.recv()
         await asyncio.wait_for(stage.fake.over[0].wait(), 20)
         assert stage.fake.sent < 32 << 20
+        viewer.transport.abort()
 
 
 async def test_viewers_end_with_the_server(tmp_path: Path) -> None:

@@ -45,18 +45,15 @@ _ENDED, _UNREADABLE, _REFUSED = 1000, 1003, 1008
 router = APIRouter(prefix="/api", route_class=KeyedRoute, tags=["computers"])
 
 
-class Picture(Response):
-    media_type = "image/png"
+_PICTURE = {"responses": {"200": {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}}
 
 
 @router.get(
-    "/computers/{computer_id}/screenshot",
-    response_class=Picture,
-    **keyed(Scope.READ, None, 404, 409),
+    "/computers/{computer_id}/screenshot", response_class=Response, **keyed(Scope.READ, None, 404, 409, extra=_PICTURE)
 )
-async def take_screenshot(computer_id: ComputerId, caller: Caller, use: Use) -> Picture:
+async def take_screenshot(computer_id: ComputerId, caller: Caller, use: Use) -> Response:
     """What a computer's screen shows now, as a PNG; 409 `no_screen` for one without."""
-    return Picture(await use.computers.screenshot(caller.account, computer_id))
+    return Response(await use.computers.screenshot(caller.account, computer_id), media_type="image/png")
 
 
 @router.websocket("/computers/{computer_id}/vnc")

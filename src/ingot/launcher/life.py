@@ -113,7 +113,10 @@ class Life:
         self._viewers += 1
         self._busy += 1
         try:
-            reader, writer = await machine.view_screen()
+            try:
+                reader, writer = await machine.view_screen()
+            except MachineLostError as error:
+                raise self._lose(error) from error
             try:
                 yield reader, writer
             finally:
@@ -143,14 +146,16 @@ class Life:
         try:
             return await self._unless_ended(work(machine), what)
         except MachineLostError as error:
-            self._lost = error
-            self._end.set()
-            raise ConflictError(
-                "the computer's machine is gone", hint="start another one", code="machine_lost"
-            ) from error
+            raise self._lose(error) from error
         finally:
             self._busy -= 1
             self._used = _now()
+
+    def _lose(self, error: MachineLostError) -> ConflictError:
+        """The life ends; what its user is told."""
+        self._lost = error
+        self._end.set()
+        return ConflictError("the computer's machine is gone", hint="start another one", code="machine_lost")
 
     async def _unless_ended(self, work: Coroutine[Any, Any, T], what: str) -> T:
         """The result; ConflictError when the computer ends meanwhile, after the work was ended."""
