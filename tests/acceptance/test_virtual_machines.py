@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -167,6 +169,18 @@ def test_a_step_that_leaves_its_secret_on_the_disk_fails(vm_server: Server) -> N
     _, frames = vm_server.make(document)
     assert frames[-1].data["error"]["code"] == "step_failed", dump(frames)
     assert "left the value of the secret leaked" in frames[-1].line
+
+
+def test_a_build_whose_qemu_is_killed_ends_as_machine_lost(vm_server: Server) -> None:
+    ref = vm_server.publish(template("echo begun; sleep 60"))
+    vm_server.build(ref)
+    with vm_server.watch(ref) as watch:
+        watch.until(line="begun")
+        for process in qemus_of(vm_server):
+            os.kill(process, signal.SIGKILL)
+        frames = watch.to_end()
+    assert frames[-1].data["error"]["code"] == "machine_lost", dump(frames)
+    assert not qemus_of(vm_server)
 
 
 def test_a_server_that_was_killed_goes_on_with_its_build_and_leaves_nothing(vm_server: Server) -> None:

@@ -42,6 +42,17 @@ def test_a_layer_used_lately_stays_with_all_below_it() -> None:
     assert plan_garbage(inventory(used_ms={**OLD, "run": NOW - DAY}), Roots(), AGES) == ()
 
 
+def test_a_state_kept_for_speed_goes_before_its_layer_does() -> None:
+    stored = inventory(used_ms={**OLD, "apt": NOW - DAY - 1, "run": NOW - DAY + 1}, states={"apt": 300, "run": 200})
+    reason = "a quick start that was not used for 24 hours"
+    assert plan_garbage(stored, Roots(), AGES) == (Garbage("state", "apt", 300, reason),)
+
+
+def test_a_state_goes_with_a_layer_that_goes() -> None:
+    found = plan_garbage(inventory(states={"run": 200}), Roots(), AGES)
+    assert {item.kind for item in found} == {"layer"}
+
+
 def test_the_current_base_image_stays() -> None:
     found = plan_garbage(inventory(pinned=frozenset({"base"})), Roots(), AGES)
     assert [item.key for item in found] == ["run", "apt"]

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from ingot.errors import MachineError
 from ingot.process import Sink
@@ -171,6 +172,18 @@ class Backend(ABC):
         as `checkpoint` does, durably; None when nothing of it can be had. Call it before `sweep`, which removes what
         this reads. Its processes are ended. Raises MachineError, HostError."""
         return None
+
+    def needs(self, layer: Path) -> Mapping[str, Any]:
+        """What a host must have for the running state in a layer to go on there; empty where any host will do.
+        Blocking."""
+        return {}
+
+    def cached_state(self, layer: Path) -> int:
+        """Bytes of running state that a layer holds for speed alone. Blocking."""
+        return 0
+
+    def drop_cached_state(self, layer: Path) -> None:  # noqa: B027 - most backends have none
+        """Removes that. A machine that is being opened on it may fail to open. Blocking."""
 
     @abstractmethod
     async def sweep(self) -> Sequence[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingot.records.layer import Layer
@@ -27,6 +27,7 @@ class Ages:
 
     golden: float = 24 * 3600
     layer: float = 7 * 24 * 3600
+    state: float = 24 * 3600
     staging: float = 24 * 3600
 
 
@@ -50,7 +51,8 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All that is stored. `used_ms` says when a layer was last used; `pinned` names the base images in use."""
+    """All that is stored. `used_ms` says when a layer was last used; `pinned` names the base images in use; `states`
+    has the bytes of running state that layers hold for speed alone."""
 
     now_ms: int
     layers: Mapping[str, Layer]
@@ -59,11 +61,13 @@ class Inventory:
     objects: tuple[Stored, ...] = ()
     staging: tuple[Stored, ...] = ()
     pinned: frozenset[str] = frozenset()
+    states: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One thing to remove. `kind` is golden, layer, object or staging; `key` its key, or its file's name."""
+    """One thing to remove. `kind` is golden, layer, object, state (of a layer that stays) or staging; `key` its key, or
+    its file's name."""
 
     kind: str
     key: str
@@ -81,6 +85,7 @@ def plan_garbage(inventory: Inventory, roots: Roots, ages: Ages) -> tuple[Garbag
         *(Garbage("golden", item.key, item.size_bytes, _golden_reason(ages)) for item in gone),
         *_object_garbage(inventory, needed | archived),
         *_layer_garbage(inventory, needed, ages),
+        *_state_garbage(inventory, needed, ages),
         *_staging_garbage(inventory, ages),
     )
 
@@ -125,6 +130,14 @@ def _layer_garbage(inventory: Inventory, needed: frozenset[str], ages: Ages) -> 
     for layer in sorted(inventory.layers.values(), key=lambda one: (-depth[one.key], one.key)):
         if layer.key not in needed:
             yield Garbage("layer", layer.key, layer.size_bytes, reason)
+
+
+def _state_garbage(inventory: Inventory, needed: frozenset[str], ages: Ages) -> Iterable[Garbage]:
+    """A layer without its state is as good: the next build that begins there boots."""
+    reason = f"a quick start that was not used for {_span(ages.state)}"
+    for key, size in sorted(inventory.states.items()):
+        if key in needed and inventory.now_ms - inventory.used_ms.get(key, 0) >= ages.state * 1000:
+            yield Garbage("state", key, size, reason)
 
 
 def _depth(layer: Layer, layers: Mapping[str, Layer]) -> int:
@@ -177,7 +190,12 @@ class GarbageCollector:
             objects=await self._stored_objects(),
             staging=await asyncio.to_thread(_leftovers, self._staging),
             pinned=frozenset({base.key} if base else ()),
+            states=await asyncio.to_thread(self._cached_states, known),
         )
+
+    def _cached_states(self, keys: Iterable[str]) -> dict[str, int]:
+        sizes = {key: self._layers.cached_state(key) for key in keys}
+        return {key: size for key, size in sizes.items() if size}
 
     async def _stored_goldens(self) -> tuple[Stored, ...]:
         found = []
@@ -204,6 +222,8 @@ class GarbageCollector:
             await self._forget_object(item.key)
         elif item.kind == "layer":
             return await self._layers.delete(item.key)
+        elif item.kind == "state":
+            return await self._layers.drop_cached_state(item.key)
         else:
             await remove_tree(self._staging / item.key)
         return True

@@ -77,6 +77,17 @@ class LayerStore:
         except FileNotFoundError:
             return 0
 
+    def cached_state(self, key: str) -> int:
+        """Bytes of running state that the layer holds for speed alone. Blocking."""
+        return self._backend.cached_state(self.parts(key))
+
+    async def drop_cached_state(self, key: str) -> bool:
+        """Removes that; the layer stays. False when something holds the layer."""
+        if key in self._held:
+            return False
+        await asyncio.to_thread(self._backend.drop_cached_state, self.parts(key))
+        return True
+
     def touch(self, keys: Iterable[str]) -> None:
         """Marks layers as used now."""
         for key in keys:

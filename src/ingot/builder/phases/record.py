@@ -43,6 +43,7 @@ def make_manifest(bake: Bake, packages: dict[str, dict[str, str]]) -> dict[str, 
             "kernel": platform.release(),
             "cpus": os.cpu_count(),
         },
+        "needs": dict(bake.tools.backend.needs(bake.tools.layers.parts(bake.stack[-1].key))),
         "machine": {"cpu": bake.spec.cpu, "memory_mb": bake.spec.memory_mb, "disk_mb": bake.spec.disk_mb},
         "timings_ms": {
             "phases": dict(bake.timings_ms),

@@ -13,10 +13,11 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
@@ -149,6 +150,15 @@ class QemuBackend(Backend):
         await in_thread(partial(state.sync, into / LAYER_DISK))
         return await in_thread(partial(_measure, into))
 
+    def needs(self, layer: Path) -> Mapping[str, Any]:
+        return state.read_hardware(layer)
+
+    def cached_state(self, layer: Path) -> int:
+        return 0 if state.belongs(layer) else state.measure(layer)
+
+    def drop_cached_state(self, layer: Path) -> None:
+        state.remove(layer)
+
     async def sweep(self) -> Sequence[str]:
         return await in_thread(partial(home.sweep, self._machines))
 
@@ -242,8 +252,8 @@ class QemuBackend(Backend):
 
 
 def _new_identity(hostname: str) -> Identity:
-    """A hardware address of the range that nobody owns."""
-    tail = secrets.token_hex(3)
+    """A hardware address of the range that nobody owns, always the same for a name."""
+    tail = hashlib.sha256(hostname.encode()).hexdigest()[:6]
     address = f"52:54:00:{tail[:2]}:{tail[2:4]}:{tail[4:]}"
     return Identity(hostname, secrets.token_hex(16), address)
 

@@ -15,6 +15,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ingot.machine.qemu.hardware import Hardware
 
@@ -58,6 +59,27 @@ def belongs(layer: Path) -> bool:
         return bool(json.loads((layer / RECORD).read_bytes())["belongs"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def read_hardware(layer: Path) -> dict[str, Any]:
+    """The hardware that a layer's state fits, empty for a layer without one."""
+    try:
+        return dict(json.loads((layer / RECORD).read_bytes())["hardware"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def measure(layer: Path) -> int:
+    """Bytes on disk of a layer's state, 0 for one without."""
+    if not (layer / RECORD).exists():
+        return 0
+    return sum((layer / name).stat().st_blocks * 512 for name in (MEMORY, DEVICES, RECORD))
+
+
+def remove(layer: Path) -> None:
+    """Removes a layer's state, its record first: without that it is none."""
+    for name in (RECORD, DEVICES, MEMORY):
+        (layer / name).unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
