@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineLostError
+from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
 from ingot.guest.boot import machine_environment
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
@@ -117,6 +117,8 @@ class Life:
                 reader, writer = await machine.view_screen()
             except MachineLostError as error:
                 raise self._lose(error) from error
+            except MachineError as error:
+                raise ConflictError(error.message, hint=error.hint, code=error.code) from error
             try:
                 yield reader, writer
             finally:

@@ -116,7 +116,8 @@ class Machine(ABC):
         raise _no_screen()
 
     async def view_screen(self) -> Viewer:
-        """A new connection to the screen, which the caller closes; it ends with the machine."""
+        """A new connection to the screen, which the caller closes; it ends with the machine. MachineError `screen_busy`
+        when it takes no more just now."""
         raise _no_screen()
 
 

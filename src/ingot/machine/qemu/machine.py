@@ -22,7 +22,7 @@ from ingot.machine.contract import Captured, DownloadMount, Keep, Machine, Viewe
 from ingot.machine.environment import DEFAULT_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base import EXCERPT
-from ingot.machine.qemu.emulator import Emulator
+from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
 from ingot.machine.qemu.home import Home
@@ -40,7 +40,6 @@ _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
 _PUT = 120.0
 _ARRIVAL = 60.0
-_VIEW = 20.0
 _HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
 _SHOW = "[ ! -e /run/ingot-env ] || mv /run/ingot-env /root/.env"
 _SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
@@ -172,11 +171,7 @@ class QemuMachine(Machine):
         await self._emulator.set_screen_password(password)
 
     async def view_screen(self) -> Viewer:
-        try:
-            async with asyncio.timeout(_VIEW):
-                return await asyncio.open_unix_connection(str(self._emulator.places.screen))
-        except (OSError, TimeoutError) as error:
-            raise MachineLostError(f"the machine's screen cannot be reached: {error!r}") from error
+        return await connect_screen(self._emulator.places.screen)
 
     async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
