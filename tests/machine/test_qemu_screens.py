@@ -60,7 +60,8 @@ async def test_the_screen_shows_what_is_written_to_it_also_after_resuming(
             Path(keep, "resumed.png").write_bytes(again)
         await _check_viewers(resumed, tmp_path)
         reader, writer = await resumed.view_screen()
-    assert await asyncio.wait_for(reader.read(), 10) == b"RFB 003.008\n"  # it ended with the machine
+        assert await asyncio.wait_for(reader.readexactly(12), 10) == b"RFB 003.008\n"
+    assert await asyncio.wait_for(reader.read(), 10) == b"", "a viewer outlived the machine"
     writer.close()
 
 
