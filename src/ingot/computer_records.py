@@ -129,6 +129,7 @@ def _values(computer: Computer) -> dict[str, Any]:
         "auto_stop_minutes": computer.auto_stop_minutes,
         "error": computer.error,
         "created_ms": computer.created_ms,
+        "vnc_password": computer.vnc_password,
     }
 
 
@@ -150,4 +151,5 @@ def _computer(row: Row[Any]) -> Computer:
         layers=tuple(json.loads(row.layers_json)),
         machine=row.machine,
         wanted=row.wanted,
+        vnc_password=row.vnc_password,
     )

@@ -27,6 +27,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
+from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
@@ -284,6 +285,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+                **WEBSOCKETS,
             )
             server = DrainingServer(config, services.stream)
             _handle_signals(server)

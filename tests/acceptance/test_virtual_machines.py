@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.acceptance.documents import template
 from tests.acceptance.server import Server, dump
 from tests.acceptance.test_examples import EXAMPLES, PROOFS
 from tests.machine.cached_base import cache_directory
+from tests.rfb import VNC_AUTHENTICATION, Viewer, open_viewer
 from tests.seeded import copy_data, vm_data
 
 PHASES = ("publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready")
@@ -115,6 +117,39 @@ def test_a_secret_of_a_step_is_in_no_disk_no_memory_and_no_manifest(vm_server: S
             searched += 1
             assert not holds(path, CANARY.encode()), path
     assert searched > 10
+
+
+def test_a_computers_screen_is_seen_by_who_has_key_and_password(vm_server: Server) -> None:
+    ref, frames = vm_server.make(template("echo 'SHOWN BY THE BUILD' >/dev/tty1"))
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    made = vm_server.ask("POST", "/templates/run", 200, json={"ref": ref})
+    until_running(vm_server, made["id"])
+    picture = vm_server.client.get(f"/api/computers/{made['id']}/screenshot")
+    assert (picture.status_code, picture.headers["Content-Type"]) == (200, "image/png"), picture.text
+    size = struct.unpack("!II", picture.content[16:24])
+    asyncio.run(_watch_to_its_end(vm_server, made["id"], made["vnc_password"], size))
+    assert made["vnc_password"] not in vm_server.log
+
+
+def until_running(server: Server, computer: str) -> None:
+    deadline = time.monotonic() + 60
+    while server.ask("GET", f"/computers/{computer}", 200)["status"] != "running":
+        assert time.monotonic() < deadline, "the computer does not start"
+        time.sleep(0.1)
+
+
+async def _watch_to_its_end(server: Server, computer: str, password: str, size: tuple[int, int]) -> None:
+    headers = {"Authorization": server.client.headers["Authorization"]}
+    async with asyncio.timeout(60), open_viewer(server.url, computer, headers) as websocket:
+        viewer = Viewer(websocket)
+        assert await viewer.security_types() == [VNC_AUTHENTICATION]
+        assert await viewer.enter(password) == size
+        assert len(set((await viewer.picture(*size))[::4])) > 1
+        ending = asyncio.create_task(asyncio.to_thread(server.ask, "DELETE", f"/computers/{computer}", 200))
+        async for _ in websocket:
+            pass
+        await ending
+    assert (websocket.close_code, websocket.close_reason) == (1000, "the screen is gone")
 
 
 def holds(path: Path, wanted: bytes) -> bool:

@@ -262,3 +262,18 @@ async def test_the_recipe_is_the_same_when_asked_twice(backend: Backend) -> None
 
 async def test_a_host_that_runs_these_tests_has_all_a_backend_needs(backend: Backend) -> None:
     assert [finding for finding in await backend.findings() if finding.needed and not finding.ok] == []
+
+
+async def test_a_machine_has_a_screen_where_its_backend_says_so(backend: Backend, stack: list[Path]) -> None:
+    async with backend.open(SPEC, stack) as machine:
+        if backend.has_screen:
+            assert (await machine.screenshot()).startswith(b"\x89PNG\r\n\x1a\n")
+            await machine.set_screen_password("12345678")
+            reader, writer = await machine.view_screen()
+            assert await reader.readexactly(12) == b"RFB 003.008\n"
+            writer.close()
+            return
+        for asked in (machine.screenshot(), machine.set_screen_password("12345678"), machine.view_screen()):
+            with pytest.raises(MachineError, match="no screen; virtual machines have one") as refused:
+                await asked
+            assert refused.value.code == "no_screen"

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ingot.api.app import create_app
 from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
+from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
@@ -45,6 +46,10 @@ template: {name: hello, version: 1.0.0}
 build:
   run: [echo hello]
 """
+
+PICTURE = b"\x89PNG\r\n\x1a\n"
+
+Viewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def document(name: str = "hello", version: str = "1.0.0", run: str = "echo hello") -> bytes:
@@ -99,12 +104,14 @@ class ScriptedBuilds:
 
 
 class ScriptedComputers:
-    """Computers in memory: `exit 3` exits 3, everything else prints itself."""
+    """Computers in memory: `exit 3` exits 3, everything else prints itself. `screens` are those of computers that have
+    one: what connects to it."""
 
     def __init__(self) -> None:
         self.all: dict[str, Computer] = {}
         self.wishes: list[tuple[str, LaunchWish]] = []
         self.missing_secret = ""
+        self.screens: dict[str, Callable[[], Awaitable[Viewer]]] = {}
 
     async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
         if self.missing_secret:
@@ -147,6 +154,26 @@ class ScriptedComputers:
 
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
         return await self.bash(account, computer_id, code, timeout)
+
+    async def screenshot(self, account: str, computer_id: str) -> bytes:
+        await self._screen(account, computer_id)
+        return PICTURE
+
+    @contextlib.asynccontextmanager
+    async def view(self, account: str, computer_id: str) -> AsyncIterator[Viewer]:
+        reader, writer = await (await self._screen(account, computer_id))()
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+    async def _screen(self, account: str, computer_id: str) -> Callable[[], Awaitable[Viewer]]:
+        computer = await self.get(account, computer_id)
+        if computer.status is not ComputerStatus.RUNNING:
+            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        if computer.id not in self.screens:
+            raise ConflictError("this computer has no screen", code="no_screen")
+        return self.screens[computer.id]
 
     async def start(self, account: str, computer_id: str) -> Computer:
         return await self._change(account, computer_id, ComputerStatus.RUNNING)
@@ -277,7 +304,13 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
 async def listening(services: Services) -> AsyncIterator[str]:
     """Serves the API; its URL."""
     config = uvicorn.Config(
-        create_app(services), host="127.0.0.1", port=0, log_level="critical", http=StreamingProtocol, lifespan="off"
+        create_app(services),
+        host="127.0.0.1",
+        port=0,
+        log_level="critical",
+        http=StreamingProtocol,
+        lifespan="off",
+        **WEBSOCKETS,
     )
     server = _Announcing(config)
     serving = asyncio.create_task(server.serve())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import MachineError, MachineLostError
+from ingot.machine.qemu.emulator import connect_screen
 from ingot.machine.qemu.files import check_path, unpack_excerpt
 from ingot.machine.qemu.hardware import Hardware, Places, hardware_of, make_argv
 from ingot.machine.qemu.initramfs import pack_cpio
@@ -54,6 +57,13 @@ def test_machine_and_processor_are_pinned_so_that_states_move_between_hosts() ->
     assert option(argv, "-cpu").split(",")[0] not in ("host", "max")
 
 
+def test_every_machine_has_a_screen_that_asks_for_a_password_on_a_socket_of_its_own() -> None:
+    for resumes in (False, True):
+        argv = make_argv(HARDWARE, places(), resumes=resumes)
+        assert option(argv, "-vnc") == "unix:/run/vm/vnc,password=on,share=force-shared"
+        assert argv.count("-vnc") == 1
+
+
 def test_only_a_machine_whose_state_may_be_captured_writes_to_its_memory_file() -> None:
     assert ",share=on" in option(make_argv(HARDWARE, places(), resumes=True), "-object")
     assert ",share=off" in option(make_argv(HARDWARE, places(shares_memory=False), resumes=True), "-object")
@@ -69,6 +79,27 @@ def test_the_disk_stands_on_its_layers_which_are_read_only() -> None:
 def test_the_disk_has_room_for_the_base_and_for_what_may_be_written() -> None:
     hardware = hardware_of(MachineSpec(cpu=0.5, memory_mb=1024, disk_mb=100), "tcg", "7.2.22", 500 * 2**20 + 1)
     assert (hardware.cpus, hardware.disk_mb) == (1, 601)
+
+
+async def test_a_screen_that_is_full_is_waited_for_and_is_no_sign_of_a_lost_machine(tmp_path: Path) -> None:
+    place = tmp_path / "vnc"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        with pytest.raises(MachineLostError, match="screen cannot be reached: Connection refused"):
+            await connect_screen(place)
+        listener.listen(0)
+        _, first = await connect_screen(place)
+        with pytest.raises(MachineError, match=r"took no viewer within 0\.1 s; try again") as refused:
+            await connect_screen(place, deadline=0.1)
+        assert refused.value.code == "screen_busy"
+        waiting = asyncio.create_task(connect_screen(place))
+        await asyncio.sleep(0.1)
+        taken = [listener.accept()[0]]
+        _, second = await waiting
+        taken.append(listener.accept()[0])
+        for end in (first, second, *taken):
+            end.close()
+        await asyncio.gather(first.wait_closed(), second.wait_closed())
 
 
 NONCE = "0123456789abcdef"

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
@@ -41,7 +41,7 @@ class KeyedRoute(APIRoute):
 
         async def authorise_and_handle(request: Request) -> Response:
             services = services_of(request)
-            check_origin(request, services)
+            check_origin(request, services, changes=request.method not in _SAFE_METHODS)
             request.state.caller = await authorise(request, services, scope)
             body = await read_body(request)
             return await handle(Request(request.scope, _replay(body)))
@@ -49,7 +49,7 @@ class KeyedRoute(APIRoute):
         return authorise_and_handle
 
 
-async def authorise(request: Request, services: Services, scope: Scope) -> Principal:
+async def authorise(request: HTTPConnection, services: Services, scope: Scope) -> Principal:
     """Who calls. Raises UnauthenticatedError, and ForbiddenError for a key without the scope."""
     caller = await services.access.authenticate(bearer_token(request.headers.raw))
     demand(caller, scope)
@@ -78,9 +78,9 @@ async def read_body(request: Request) -> bytes:
     return b"".join(chunks)
 
 
-def check_origin(request: Request, services: Services) -> None:
-    """Refuses what a foreign web page makes a browser send: a name that is not ours (DNS rebinding), or a change
-    asked for by another site."""
+def check_origin(request: HTTPConnection, services: Services, *, changes: bool) -> None:
+    """Refuses what a foreign web page makes a browser send: a name that is not ours (DNS rebinding), or what
+    `changes` something, asked for by another site."""
     host, hosts = request.headers.get("host", ""), services.hosts
     name = _split(f"//{host}")[1]
     if hosts is not None and name not in hosts and not _is_loopback(name):
@@ -88,8 +88,7 @@ def check_origin(request: Request, services: Services) -> None:
             f"this server is not known as {host[:100]!r}", hint="call it by its own address", code="bad_host"
         )
     origin = request.headers.get("origin")
-    is_change = request.method not in _SAFE_METHODS
-    if origin is not None and is_change and _split(origin)[0] != host and not services.cors.allows(origin):
+    if origin is not None and changes and _split(origin)[0] != host and not services.cors.allows(origin):
         raise ForbiddenError(
             f"a page of {origin[:100]!r} may not change anything here", hint="call the API directly", code="bad_origin"
         )

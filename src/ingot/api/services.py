@@ -6,12 +6,14 @@ worker, a launch, a collection) is behind the two protocols here; `service.py` i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from ingot.access import Access
 from ingot.api.cors import CorsPolicy
@@ -84,6 +86,14 @@ class Computers(Protocol):
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
         """Runs Python code. Raises ConflictError when the computer does not run."""
 
+    async def screenshot(self, account: str, computer_id: str) -> bytes:
+        """Its screen as a PNG. Raises ConflictError: `not_running`, `no_screen`."""
+
+    def view(
+        self, account: str, computer_id: str
+    ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection to its screen (RFB), which ends with its machine. Raises the same, and CapacityError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -107,7 +117,7 @@ class Services:
     cors: CorsPolicy = field(default_factory=CorsPolicy)
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services

@@ -12,18 +12,20 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Any
 
 from ingot.computer_records import ComputerRecords
 from ingot.errors import CapacityError, ConflictError, IngotError, NotFoundError
 from ingot.launcher.hardware import HostHardware, choose_spec, host_hardware
 from ingot.launcher.life import Ending, Life
-from ingot.launcher.making import clone_of, new_computer
+from ingot.launcher.making import clone_of, new_computer, screen_password
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import python_command, shell_command
 from ingot.launcher.supplies import Reveal, Start, Supplies
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Backend
+from ingot.machine.contract import Backend, Viewer
 from ingot.records.computer import SETTLED, Computer, ComputerStatus, LaunchWish, ShellResult
 from ingot.records.item import Item
 from ingot.settings import Settings
@@ -73,7 +75,9 @@ class Computers:
         """Takes up what the last server knew: computers that are to run start, a few at a time, and deletions are
         finished. Call it once, after `recover_computers`."""
         for computer in await self._records.all():
-            self._entries[computer.id] = Tracked(computer, self._records)
+            self._entries[computer.id] = tracked = Tracked(computer, self._records)
+            if computer.vnc_password is None and self._backend.has_screen:
+                await tracked.note(vnc_password=screen_password(self._backend))
         await self._tidy(self._own.sweep(self._needed()))
         for tracked in list(self._entries.values()):
             if tracked.computer.status is ComputerStatus.DELETING:
@@ -178,6 +182,14 @@ class Computers:
         life = self._life(account, computer_id)
         return await life.run(python_command(code, timeout, life.env))
 
+    async def screenshot(self, account: str, computer_id: str) -> bytes:
+        """A PNG. ConflictError when the computer does not run or has no screen (`no_screen`)."""
+        return await self._life(account, computer_id).screenshot()
+
+    def view(self, account: str, computer_id: str) -> AbstractAsyncContextManager[Viewer]:
+        """A connection to its screen. The same, and CapacityError when many are open."""
+        return self._life(account, computer_id).viewing()
+
     # -- asked for by the server ---------------------------------------------------------------------------
 
     def golden_keys(self) -> frozenset[str]:
@@ -216,6 +228,7 @@ class Computers:
     async def _add(self, computer: Computer, source: Tracked | None = None) -> Computer:
         """A new computer, its files a copy of those of `source`. While it is made it shows, and holds the layers it
         stands on; when that fails nothing of it is left."""
+        computer = replace(computer, vnc_password=screen_password(self._backend))
         tracked = self._entries[computer.id] = Tracked(computer, self._records)
         try:
             if source is not None and source.computer.status is ComputerStatus.RUNNING:

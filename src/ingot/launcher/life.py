@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingot.errors import ConflictError, DeadlineError, IngotError, MachineLostError
+from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
 from ingot.guest.boot import machine_environment
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
 from ingot.launcher.switching import boot, shut_down
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Backend, Captured, Machine
+from ingot.machine.contract import Backend, Captured, Machine, Viewer
 from ingot.records.computer import ComputerStatus, ShellResult
 from ingot.records.machine import Command
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MOST_VIEWERS = 8
 _KEEPING = 600.0
 
 
@@ -59,7 +60,7 @@ class Life:
         self._verdict: asyncio.Future[bool] | None = None
         self._lost: MachineLostError | None = None
         self._copying = asyncio.Lock()
-        self._busy = 0
+        self._busy = self._viewers = 0
         self._used = _now()
         self._env = machine_environment(start.template, start.secrets)
         self.task = asyncio.create_task(self._live(), name=f"computer {tracked.computer.instance_id}")
@@ -96,26 +97,67 @@ class Life:
         async with self._copying:
             return await self._use(lambda machine: machine.copy(into), "it was copied")
 
-    async def _use(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
-        machine = self._machine
-        if machine is None or self._end.is_set():
+    async def screenshot(self) -> bytes:
+        """A PNG. ConflictError when it does not run, or has no screen."""
+        self._check_screen()
+        return await self._use(lambda machine: machine.screenshot(), "its screen was looked at")
+
+    @contextlib.asynccontextmanager
+    async def viewing(self) -> AsyncIterator[Viewer]:
+        """A connection to its screen; while there is one the computer is not idle. The same errors, and CapacityError
+        for one too many."""
+        self._check_screen()
+        machine = self._running_machine()
+        if self._viewers >= MOST_VIEWERS:
+            raise CapacityError(f"the computer's screen has {MOST_VIEWERS} viewers already", retry_after=30)
+        self._viewers += 1
+        self._busy += 1
+        try:
+            try:
+                reader, writer = await machine.view_screen()
+            except MachineLostError as error:
+                raise self._lose(error) from error
+            except MachineError as error:
+                raise ConflictError(error.message, hint=error.hint, code=error.code) from error
+            try:
+                yield reader, writer
+            finally:
+                writer.close()
+        finally:
+            self._viewers -= 1
+            self._busy -= 1
+            self._used = _now()
+
+    def _check_screen(self) -> None:
+        if not self._backend.has_screen:
+            hint = "computers that are virtual machines have one"
+            raise ConflictError("this computer has no screen", hint=hint, code="no_screen")
+
+    def _running_machine(self) -> Machine:
+        if self._machine is None or self._end.is_set():
             raise ConflictError(
                 f"the computer is {self._tracked.computer.status}",
                 hint="commands need one that is running",
                 code="not_running",
             )
+        return self._machine
+
+    async def _use(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
+        machine = self._running_machine()
         self._busy += 1
         try:
             return await self._unless_ended(work(machine), what)
         except MachineLostError as error:
-            self._lost = error
-            self._end.set()
-            raise ConflictError(
-                "the computer's machine is gone", hint="start another one", code="machine_lost"
-            ) from error
+            raise self._lose(error) from error
         finally:
             self._busy -= 1
             self._used = _now()
+
+    def _lose(self, error: MachineLostError) -> ConflictError:
+        """The life ends; what its user is told."""
+        self._lost = error
+        self._end.set()
+        return ConflictError("the computer's machine is gone", hint="start another one", code="machine_lost")
 
     async def _unless_ended(self, work: Coroutine[Any, Any, T], what: str) -> T:
         """The result; ConflictError when the computer ends meanwhile, after the work was ended."""
@@ -139,6 +181,8 @@ class Life:
             ) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
+                if self._backend.has_screen and computer.vnc_password is not None:
+                    await machine.set_screen_password(computer.vnc_password)
                 await self._begin(machine)
                 while not await self._finish(machine):
                     await self._begin(machine)

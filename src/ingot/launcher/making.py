@@ -8,6 +8,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from ingot.machine.contract import Backend
 from ingot.records.computer import Computer, ComputerStatus, LaunchWish
 from ingot.records.item import Item
 from ingot.records.layer import Golden
@@ -45,6 +46,11 @@ def clone_of(source: Computer, name: str, workspace: str | None) -> Computer:
         wanted=True,
         error=None,
     )
+
+
+def screen_password(backend: Backend) -> str | None:
+    """A new one, as long as the protocol takes; None where machines have no screen."""
+    return secrets.token_urlsafe(6) if backend.has_screen else None
 
 
 def _identities() -> dict[str, Any]:

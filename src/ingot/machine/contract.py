@@ -11,6 +11,7 @@ Errors: MachineLostError when the machine is gone; MachineDiskError when its dis
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -19,8 +20,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ingot.errors import MachineError
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
+
+Viewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""A connection to a machine's screen, speaking RFB."""
 
 
 class Keep(Enum):
@@ -101,13 +106,29 @@ class Machine(ABC):
         """The download caches with `kept` now naming the host directories with what this machine added.
         Valid until the machine ends. Written by the guest: treat names and content as hostile."""
 
+    async def screenshot(self) -> bytes:
+        """What the screen shows, as a PNG. This and the two below raise MachineError `no_screen` where there is no
+        screen, and may run beside everything else."""
+        raise _no_screen()
+
+    async def set_screen_password(self, password: str) -> None:
+        """What viewers have to know from now on: at most 8 characters of ASCII. Before it is set none gets in."""
+        raise _no_screen()
+
+    async def view_screen(self) -> Viewer:
+        """A new connection to the screen, which the caller closes; it ends with the machine. MachineError `screen_busy`
+        when it takes no more just now."""
+        raise _no_screen()
+
 
 class Backend(ABC):
     """Makes machines of one kind. `name` is part of every layer key. `keeps_running`: layers can hold a machine's
-    running state, and a machine that is opened on one for the same hardware resumes it."""
+    running state, and a machine that is opened on one for the same hardware resumes it. `has_screen`: its machines
+    have one."""
 
     name: str
     keeps_running: bool = False
+    has_screen: bool = False
 
     @abstractmethod
     async def findings(self) -> Sequence[Finding]:
@@ -172,3 +193,7 @@ class Backend(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Ends what the backend keeps running for itself."""
+
+
+def _no_screen() -> MachineError:
+    return MachineError("this machine has no screen", hint="virtual machines have one", code="no_screen")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -48,7 +48,7 @@ class Computer:
 
     `layers` name what it wrote itself, above the layers of the golden `golden_key`, oldest first; `machine` is the
     backend's id of its machine while it has one; `wanted` says that it runs, or is to run again after a restart of the
-    server."""
+    server; `vnc_password` lets viewers see its screen, None where it has none."""
 
     id: str
     instance_id: str
@@ -67,6 +67,7 @@ class Computer:
     layers: tuple[str, ...] = ()
     machine: str | None = None
     wanted: bool = False
+    vnc_password: str | None = field(default=None, repr=False)
 
     @property
     def hostname(self) -> str:

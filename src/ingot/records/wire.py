@@ -1,7 +1,7 @@
 """Records as JSON: the one place that says how each is shown by the API.
 
 Pure: record in, plain dict out. Times are ISO 8601, UTC, whole seconds. What is not known is null; a key is never
-left out, unless its docstring says so. Nothing here ever shows a secret or a key.
+left out, unless its docstring says so. Nothing here ever shows a secret of the vault's or a key.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def secret_json(entry: SecretEntry) -> Json:
 
 
 def computer_json(computer: Computer) -> Json:
-    """There is no screen yet: `connection_url` and `vnc_password` are null."""
+    """`vnc_password` is null for one without a screen, `connection_url` always."""
     spec = computer.spec
     return {
         "id": computer.id,
@@ -155,7 +155,7 @@ def computer_json(computer: Computer) -> Json:
         "resolution": spec.resolution,
         "auto_stop_minutes": computer.auto_stop_minutes,
         "connection_url": None,
-        "vnc_password": None,
+        "vnc_password": computer.vnc_password,
         "template_ports": [dict(port) for port in computer.ports],
         "created_at": iso_time(computer.created_ms),
     }
@@ -171,7 +171,7 @@ def run_json(computer: Computer) -> Json:
         "id": computer.id,
         "desktop_id": computer.instance_id,
         "status": computer.status.value,
-        "vnc_password": None,
+        "vnc_password": computer.vnc_password,
         "public_host": None,
         "resolution": computer.spec.resolution,
     }

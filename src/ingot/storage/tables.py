@@ -173,4 +173,5 @@ computers = Table(
     Column("auto_stop_minutes", Integer),
     Column("error", Text),
     Column("created_ms", BigInteger, nullable=False),
+    Column("vnc_password", Text),
 )

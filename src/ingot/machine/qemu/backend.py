@@ -74,6 +74,7 @@ class QemuBackend(Backend):
 
     name = "qemu"
     keeps_running = True
+    has_screen = True
 
     def __init__(
         self,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from ingot.errors import MachineLostError
+from ingot.errors import MachineError, MachineLostError
+from ingot.machine.contract import Viewer
 from ingot.machine.qemu.control import Control
 from ingot.machine.qemu.hardware import Places
 from ingot.process import started
 
 _POLL = 0.005
+_VIEW_POLL = 0.05
 _MIGRATION = 120.0
 _BANDWIDTH = 1 << 40
 _TOLD_LINES = 12
@@ -65,6 +68,13 @@ class Emulator:
     async def go_on(self) -> None:
         await self.monitor.call("cont")
 
+    async def screenshot(self, into: Path) -> None:
+        """Writes what the screen shows to a file, as a PNG."""
+        await self.monitor.call("screendump", {"filename": str(into), "format": "png"})
+
+    async def set_screen_password(self, password: str) -> None:
+        await self.monitor.call("set_password", {"protocol": "vnc", "password": password})
+
     def last_words(self) -> str:
         """What QEMU and the machine's console said last, for an error."""
         console = b""
@@ -102,6 +112,30 @@ async def running(argv: Sequence[str], places: Places) -> AsyncIterator[Emulator
             yield emulator
         finally:
             await emulator.close()
+
+
+async def connect_screen(place: Path, deadline: float = 20.0) -> Viewer:
+    """A connection to a screen's socket. QEMU lets few wait there: one that finds it full is no sign of a lost machine,
+    and tries again. Raises MachineLostError, and MachineError `screen_busy` at the deadline."""
+    end = time.monotonic() + deadline
+    link = socket.socket(socket.AF_UNIX)
+    try:
+        link.setblocking(False)
+        while True:
+            try:
+                link.connect(str(place))
+                return await asyncio.open_unix_connection(sock=link)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    told = f"the machine's screen took no viewer within {deadline:g} s"
+                    raise MachineError(told, hint="try again", code="screen_busy") from None
+            await asyncio.sleep(_VIEW_POLL)
+    except OSError as error:
+        link.close()
+        raise MachineLostError(f"the machine's screen cannot be reached: {error.strerror}") from error
+    except BaseException:
+        link.close()
+        raise
 
 
 def _quoted(path: Path) -> str:

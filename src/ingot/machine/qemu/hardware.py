@@ -73,6 +73,10 @@ class Places:
     def arrival(self) -> Path:
         return self.sockets / "arrive"
 
+    @property
+    def screen(self) -> Path:
+        return self.sockets / "vnc"
+
     def port(self, number: int) -> Path:
         return self.sockets / f"port{number}"
 
@@ -99,6 +103,8 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
     argv += ["-netdev", "user,id=net", "-device", f"virtio-net-pci,netdev=net,mac={ADDRESS},romfile="]
     argv += ["-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random"]
     argv += ["-device", "vmgenid,guid=auto", "-device", "VGA,vgamem_mb=16", "-device", "virtio-serial-pci"]
+    # Only a way to look at the VGA device, no device: states fit without it. No password works before one is set.
+    argv += ["-vnc", f"unix:{places.screen},password=on,share=force-shared"]
     argv += ["-chardev", f"file,id=console,path={places.console},append=on", "-serial", "chardev:console"]
     argv += _socket_port("agent", places.agent, "org.qemu.guest_agent.0")
     argv += _socket_port("arrive", places.arrival, "ingot.arrive")

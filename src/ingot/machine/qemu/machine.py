@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
-from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
+from ingot.machine.contract import Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import DEFAULT_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base import EXCERPT
-from ingot.machine.qemu.emulator import Emulator
+from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
 from ingot.machine.qemu.home import Home
@@ -158,6 +158,20 @@ class QemuMachine(Machine):
     def downloaded(self) -> Sequence[DownloadMount]:
         """Downloads stay inside."""
         return ()
+
+    async def screenshot(self) -> bytes:
+        picture = self._home.files / f"screen-{secrets.token_hex(6)}.png"
+        try:
+            await self._emulator.screenshot(picture)
+            return await in_thread(picture.read_bytes)
+        finally:
+            picture.unlink(missing_ok=True)
+
+    async def set_screen_password(self, password: str) -> None:
+        await self._emulator.set_screen_password(password)
+
+    async def view_screen(self) -> Viewer:
+        return await connect_screen(self._emulator.places.screen)
 
     async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
