@@ -16,13 +16,22 @@ from pathlib import Path
 import ingot
 from ingot.builder.packages import describe_base
 from ingot.machine.container import ContainerBackend
-from ingot.machine.contract import Captured
+from ingot.machine.contract import Backend, Captured
+from ingot.machine.qemu import QemuBackend
+from ingot.machine.qemu.base import DISK
 from ingot.process import Sink
 from ingot.storage.objects import DirectoryObjects
 from ingot.store.archive import Archive
 from ingot.store.base_images import BaseImages
 from ingot.store.layers import LayerStore
-from tests.machine.cached_base import SETTINGS, _locked, cache_directory, cached_base
+from tests.machine.cached_base import (
+    SETTINGS,
+    VM_SETTINGS,
+    _locked,
+    cache_directory,
+    cached_base,
+    cached_vm_base,
+)
 
 _KEY_SOURCES = ("builder/keys.py", "builder/packages.py", "builder/steps.py", "records/layer.py", "store/layers.py")
 _KEPT = ("layers", "objects")
@@ -48,19 +57,19 @@ async def base_data() -> Path:
     base = await cached_base()
 
     async def make(place: Path) -> None:
-        backend = _FromCache(base)
-        objects = DirectoryObjects(place / "objects")
-        layers = LayerStore(place / "layers", place / "staging", objects, backend)
-        await layers.start()
-        archive = Archive(objects, backend, place / "staging")
-        images = BaseImages(backend, layers, archive, objects, describe_base)
-        try:
-            layer = await images.ensure(refresh=False, say=_quiet, sink=_quiet_bytes)
-            await archive.ensure(layer, layers.parts(layer.key))
-        finally:
-            await archive.aclose()
+        await _fill(place, _FromCache(base))
 
     return await _made_once("base", base.name, make)
+
+
+async def vm_data() -> Path:
+    """The same for virtual machines."""
+    base = await cached_vm_base()
+
+    async def make(place: Path) -> None:
+        await _fill(place, _VmFromCache(base))
+
+    return await _made_once("vm", base.name, make)
 
 
 async def toolchain_data(build: Callable[[Path], None]) -> Path:
@@ -95,6 +104,20 @@ async def _made_once(kind: str, below: str, make: Callable[[Path], object]) -> P
     return place
 
 
+async def _fill(place: Path, backend: Backend) -> None:
+    """Makes the backend's base image in the data directory `place`."""
+    objects = DirectoryObjects(place / "objects")
+    layers = LayerStore(place / "layers", place / "staging", objects, backend)
+    await layers.start()
+    archive = Archive(objects, backend, place / "staging")
+    images = BaseImages(backend, layers, archive, objects, describe_base)
+    try:
+        layer = await images.ensure(refresh=False, say=_quiet, sink=_quiet_bytes)
+        await archive.ensure(layer, layers.parts(layer.key))
+    finally:
+        await archive.aclose()
+
+
 class _FromCache(ContainerBackend):
     """Makes its base image from the cached one."""
 
@@ -106,6 +129,20 @@ class _FromCache(ContainerBackend):
         await asyncio.to_thread(subprocess.run, ["cp", "-a", f"{self._base}/.", str(into)], check=True)
         files = [path for path in into.rglob("*") if path.is_file() and not path.is_symlink()]
         return Captured(sum(path.stat().st_size for path in files), len(files))
+
+
+class _VmFromCache(QemuBackend):
+    """The same for virtual machines."""
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base.parent / "qemu", VM_SETTINGS)
+        self._base = base
+
+    async def make_base(self, into: Path, sink: Sink) -> Captured:
+        await asyncio.to_thread(
+            subprocess.run, ["cp", "-a", "--sparse=always", f"{self._base}/.", str(into)], check=True
+        )
+        return Captured((into / DISK).stat().st_blocks * 512, 1)
 
 
 async def _quiet(line: str) -> None:

@@ -44,6 +44,8 @@ from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.recovery import recover_computers
 from ingot.machine.container.backend import ContainerBackend, ContainerSettings
 from ingot.machine.contract import Backend, Finding
+from ingot.machine.qemu import QemuBackend, QemuSettings
+from ingot.machine.qemu.findings import try_kvm
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.layer import Golden
 from ingot.registry import Registry
@@ -98,20 +100,44 @@ def serve(settings: Settings, origin: Mapping[str, str]) -> int:
 async def local_findings() -> Sequence[Finding]:
     """What this host offers for machines, without a server."""
     settings, _ = load_settings()
-    backend = make_backend(settings)
+    chosen = await choose_backend(settings)
     try:
-        return await backend.findings()
+        return [Finding("machines", True, f"{chosen.backend.name}: {chosen.reason}"), *await chosen.backend.findings()]
     finally:
-        await backend.aclose()
+        await chosen.backend.aclose()
 
 
-def make_backend(settings: Settings) -> Backend:
-    """The backend that `machine` names. Raises HostError for one that this version does not have."""
-    if settings.machine == "qemu":
-        raise HostError("this version has no qemu machines", hint="use --machine container")
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What machines are made of here, and why, in words."""
+
+    backend: Backend
+    reason: str
+
+
+async def choose_backend(settings: Settings) -> Chosen:
+    """The backend that `machine` names. `auto`: virtual machines where KVM works, else containers where the host can
+    make them, else emulated virtual machines, which need nothing of the host."""
     ca_bundle = settings.ca_bundle if settings.host_ca else None
-    wanted = ContainerSettings(ca_bundle=ca_bundle, allow_networks=settings.allow_networks, mirror=settings.mirror)
-    return ContainerBackend(settings.data_dir / "machines", wanted)
+    containers = ContainerBackend(
+        settings.data_dir / "machines",
+        ContainerSettings(ca_bundle=ca_bundle, allow_networks=settings.allow_networks, mirror=settings.mirror),
+    )
+    if settings.machine == "container":
+        return Chosen(containers, "as the settings say")
+    kvm = await try_kvm()
+    accelerator = "kvm" if kvm.works else "tcg"
+    wanted = QemuSettings(accelerator, ca_bundle, settings.mirror, settings.allow_networks)
+    machines = QemuBackend(settings.data_dir / "qemu", wanted)
+    if settings.machine == "qemu":
+        return Chosen(machines, f"as the settings say; {kvm.detail}")
+    if kvm.works:
+        return Chosen(machines, kvm.detail)
+    missing = [finding for finding in await containers.findings() if finding.needed and not finding.ok]
+    if not missing:
+        return Chosen(containers, f"no KVM: {kvm.detail}")
+    why = "; ".join(f"{finding.name}: {finding.detail}" for finding in missing)
+    return Chosen(machines, f"emulated, which is slow, since there is no KVM ({kvm.detail}) and no containers ({why})")
 
 
 @contextlib.asynccontextmanager
@@ -121,7 +147,9 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
     data.mkdir(parents=True, exist_ok=True, mode=0o711)
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(data / "ingot.db"))
-        backend = make_backend(settings)
+        chosen = await choose_backend(settings)
+        backend = chosen.backend
+        log.info("machines are made by %s: %s", backend.name, chosen.reason, extra={"action": "backend"})
         stack.push_async_callback(backend.aclose)
         await _check_host(backend)
         records, own_layers = ComputerRecords(database), OwnLayers(data / "computers")

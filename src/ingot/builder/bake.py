@@ -21,7 +21,7 @@ from ingot.builder.request import BuildRequest, BuildTools
 from ingot.builder.seat import Seat
 from ingot.builder.steps import Given, Script
 from ingot.errors import BuildError, CorruptStoreError, IngotError
-from ingot.machine.contract import Captured, Machine
+from ingot.machine.contract import Captured, Keep, Machine
 from ingot.records.build import FailureCode, StepRecord, StepState
 from ingot.records.event import Level, Phase
 from ingot.records.layer import Golden, Layer
@@ -162,7 +162,7 @@ class Bake:
         machine = await self.machine()
         async with self.tools.layers.stage() as parts:
             await work(self, step, machine)
-            captured = await machine.checkpoint(parts)
+            captured = await machine.checkpoint(parts, step.keeps)
             await self._look_for_leaks(step, parts)
             described = await asyncio.to_thread(describe_layer, parts)
             layer = self._layer(step, captured, described, round((time.monotonic() - begun) * 1000))
@@ -170,6 +170,8 @@ class Bake:
             layer = await self.tools.layers.publish(layer, parts)
         self.seat.advance(layer.key)
         self.stack.append(layer)
+        if step.keeps is Keep.FILES and self.tools.backend.keeps_running:
+            await self.seat.vacate()  # what is captured later must come from a machine that never held the secret
         self.tools.archive.start(layer, self.tools.layers.parts(layer.key))
 
     def _layer(self, step: PlanStep, captured: Captured, described: dict[str, object], took_ms: int) -> Layer:

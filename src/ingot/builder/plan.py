@@ -10,7 +10,8 @@ from typing import Any
 
 from ingot.builder.keys import golden_key, layer_key
 from ingot.builder.reasons import Earlier, explain_reuse, explain_run
-from ingot.builder.steps import Draft, Given, Ready, Work, draft_steps, scrub_draft
+from ingot.builder.steps import Close, Draft, Given, Ready, Script, Work, draft_steps, scrub_draft
+from ingot.machine.contract import Keep
 from ingot.records.build import StepState
 from ingot.records.event import Phase
 from ingot.records.layer import Layer
@@ -39,6 +40,15 @@ class PlanStep:
     @property
     def makes_layer(self) -> bool:
         return not isinstance(self.work, Ready)
+
+    @property
+    def keeps(self) -> Keep:
+        """What of the machine's running state its layer holds, where machines have one that can be kept: all of it
+        for the golden, to resume; nothing once a secret was in the machine's memory; else as a quick start for later
+        builds, since booting from files takes many times as long as a step's state takes to write."""
+        if isinstance(self.work, Close):
+            return Keep.STATE if self.work.running else Keep.FILES
+        return Keep.FILES if isinstance(self.work, Script) and self.work.secrets else Keep.CACHE
 
     @property
     def state(self) -> StepState:

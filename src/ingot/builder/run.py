@@ -43,7 +43,7 @@ async def preview(request: BuildRequest, tools: BuildTools) -> Plan:
     """What a build would reuse and why, without making anything: a base image that is not there yet and sources that
     are not fetched count as unknown."""
     base = tools.base_images.current() or Layer("not made yet", None, "base", "base image", tools.backend.name, 0, 0, 0)
-    return await decide(request, base, given_for(request, base, tools.backend.name), tools.layers)
+    return await decide(request, base, given_for(request, base, tools.backend), tools.layers)
 
 
 def build_deadline(request: BuildRequest) -> float:

@@ -76,11 +76,13 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Run `hook` (may be empty), stop the services, scrub."""
+    """Run `hook` (may be empty), stop the services, scrub. `running`: the services go on, since the golden holds the
+    running machine."""
 
     hook: str
     env: Mapping[str, str]
     services: bool
+    running: bool = False
 
 
 Work = Install | PutFiles | Script | Ready | Close
@@ -102,7 +104,8 @@ class Draft:
 class Given:
     """What the steps depend on besides the document. `sources` maps a fetched URL to its SHA-256, `fingerprints` a
     secret's name to the keyed hash of its value; `salt` is set for a build that ignores known layers;
-    `executables` are those of the base image."""
+    `executables` are those of the base image. `running` is the hardware whose running state the golden holds, empty
+    where goldens hold files alone."""
 
     account: str = ""
     backend: str = "container"
@@ -111,6 +114,7 @@ class Given:
     sources: Mapping[str, str] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     executables: frozenset[str] = frozenset()
+    running: Mapping[str, float | str] = field(default_factory=dict)
 
 
 def draft_steps(template: Template, given: Given) -> tuple[Draft, ...]:
@@ -121,7 +125,7 @@ def draft_steps(template: Template, given: Given) -> tuple[Draft, ...]:
         *_files(template, given),
         *_scripts(template, given),
         *_runtime(template),
-        *_closing(template),
+        *_closing(template, given),
     )
 
 
@@ -220,17 +224,20 @@ def _runtime(template: Template) -> Iterator[Draft]:
         yield Draft("runtime", "runtime", Phase.INSTALL, "builder", content, PutFiles(files))
 
 
-def _closing(template: Template) -> Iterator[Draft]:
-    """Its content names no service: the runtime layer below holds them all."""
+def _closing(template: Template, given: Given) -> Iterator[Draft]:
+    """Its content names no service: the runtime layer below holds them all. A golden that holds the running machine
+    always has one: that is what it resumes."""
     services, hook = has_services(template), template.hooks.on_pre_snapshot
-    if not services and not hook:
+    if not services and not hook and not given.running:
         return
     env = literal(template.env)
     content = {"scrub": SCRUB_FORMAT, "hook": hook, "env": env if hook else {}, "services": services}
+    if given.running:
+        content["running"] = dict(given.running)
     if services:
         yield Draft("ready", "services and health checks", Phase.INSTALL, "builder", content, Ready())
     title = "on_pre_snapshot and scrub" if hook else "scrub"
-    yield Draft("closing", title, Phase.SNAPSHOT, "builder", content, Close(hook, env, services))
+    yield Draft("closing", title, Phase.SNAPSHOT, "builder", content, Close(hook, env, services, bool(given.running)))
 
 
 def _first_line(script: str) -> str:

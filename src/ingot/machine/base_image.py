@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from ingot.errors import CommandError, HostError
@@ -31,7 +32,8 @@ _TIMEOUT = 1200.0
 
 # A PID namespace of its own that ends with the process that waits for it, which ends with this server: or a
 # killed server's mmdebstrap would go on writing where the next one begins.
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+_WITH_ALL_IT_STARTS = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
 
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _HOST_CERTIFICATES = "usr/local/share/ca-certificates"
@@ -85,13 +87,17 @@ def recipe(ca_bundle: Path | None, mirror: str) -> str:
     return json.dumps(decided, indent=1, sort_keys=True)
 
 
-async def make_tree(tree: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> None:
-    """Makes the tree in the new directory `tree`; `sink` gets progress as it comes. Raises HostError with
-    the end of what mmdebstrap said when it fails."""
-    argv = [*_DIES_WITH_US, "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase", "--verbose"]
-    argv += [f"--include={','.join(_PACKAGES)}", '--aptopt=APT::Install-Recommends "false"', _SUITE, str(tree)]
+async def make_tree(
+    tree: Path, ca_bundle: Path | None, mirror: str, sink: Sink, *, more: Sequence[str] = (), hook: str = ""
+) -> None:
+    """Makes the tree in the new directory `tree`, with the packages `more` too; `sink` gets progress as it comes.
+    `hook` is a shell command that runs while packages can still be fetched; it finds the tree as `$1`. Raises
+    HostError with the end of what mmdebstrap said when it fails."""
+    argv = [*await _dies_with_us(), "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase"]
+    argv += ["--verbose", f"--include={','.join((*_PACKAGES, *more))}", '--aptopt=APT::Install-Recommends "false"']
+    argv += [f"--customize-hook={hook}"] if hook else []
     try:
-        await run([*argv, *([mirror] if mirror else [])], timeout=_TIMEOUT, sink=sink)
+        await run([*argv, _SUITE, str(tree), *([mirror] if mirror else [])], timeout=_TIMEOUT, sink=sink)
         await sink(b"adding the account, certificates and settings\n")
         await in_thread(lambda: _furnish(tree, ca_bundle))
         await run(["chroot", str(tree), *_ACCOUNT], timeout=60, sink=sink)
@@ -101,6 +107,12 @@ async def make_tree(tree: Path, ca_bundle: Path | None, mirror: str, sink: Sink)
         raise HostError(
             f"the base image cannot be made: {error}", hint="see the lines above; is a mirror reachable?"
         ) from error
+
+
+async def _dies_with_us() -> Sequence[str]:
+    """Where a PID namespace cannot be had, what mmdebstrap itself started may outlive a killed server."""
+    status, _ = await run([*_WITH_ALL_IT_STARTS, "true"], timeout=10, check=False)
+    return (*_DIES_WITH_US, *_WITH_ALL_IT_STARTS) if status == 0 else _DIES_WITH_US
 
 
 def _furnish(tree: Path, ca_bundle: Path | None) -> None:

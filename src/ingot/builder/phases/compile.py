@@ -16,6 +16,7 @@ from ingot.builder.reasons import Earlier
 from ingot.builder.request import BuildRequest, clamped_spec, wanted_spec
 from ingot.builder.steps import Given
 from ingot.guest.services import build_services
+from ingot.machine.contract import Backend
 from ingot.records.build import FailureCode, StepState
 from ingot.records.event import Phase
 from ingot.records.layer import Layer
@@ -33,7 +34,7 @@ async def run(bake: Bake) -> None:
     base = await _base(bake)
     bake.hold(base.key)
     bake.stack.append(base)
-    bake.given = given_for(request, base, bake.tools.backend.name)
+    bake.given = given_for(request, base, bake.tools.backend)
     digests = await sources.fetch_all(bake)
     bake.given = replace(bake.given, sources=digests)
     bake.plan = await decide(request, base, bake.given, bake.tools.layers)
@@ -70,16 +71,19 @@ def refuse_impossible(request: BuildRequest) -> None:
                 )
 
 
-def given_for(request: BuildRequest, base: Layer, backend: str) -> Given:
+def given_for(request: BuildRequest, base: Layer, backend: Backend) -> Given:
     """What the steps depend on besides the document, except fetched sources."""
+    spec, _ = clamped_spec(wanted_spec(request.template, request.limits), request.limits)
+    running = {"cpu": spec.cpu, "memory_mb": spec.memory_mb, "disk_mb": spec.disk_mb}
     names = [name for name in request.template.build.secrets if name in request.secrets]
     return Given(
         account=request.account,
-        backend=backend,
+        backend=backend.name,
         arch=platform.machine(),
         salt=request.build_id if request.flags.no_cache else "",
         fingerprints={name: request.fingerprints[name] for name in names},
         executables=frozenset(base.info.get("executables", ())),
+        running=running if backend.keeps_running else {},
     )
 
 

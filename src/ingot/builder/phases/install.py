@@ -41,7 +41,8 @@ async def _install(bake: Bake, step: PlanStep, machine: Machine) -> None:
 
 async def _apt(bake: Bake, packages: Sequence[str], title: str) -> None:
     """One update of the lists serves all apt steps of a build."""
-    fresh = bake.seat.lists_updated or bake.tools.downloads.lists_fresh(bake.request.account)
+    shared = not bake.given.running  # a machine that goes on from a captured state shares no downloads
+    fresh = bake.seat.lists_updated or (shared and bake.tools.downloads.lists_fresh(bake.request.account))
     timeout = bake.request.limits.step_timeout
     await bake.run(apt_command(packages, lists_fresh=fresh, timeout=timeout), "apt", title)
     bake.seat.lists_updated = bake.seat.lists_updated or not fresh

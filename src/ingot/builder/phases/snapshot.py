@@ -1,4 +1,5 @@
-"""snapshot: the pre-snapshot hook, services stopped, everything scrubbed that no golden may carry, captured.
+"""snapshot: the pre-snapshot hook, services stopped (where the golden does not hold the running machine), everything
+scrubbed that no golden may carry, captured.
 
 A template without services and hook whose layers are clean needs none of it: no command runs, no layer is made.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from ingot.builder.bake import Bake
 from ingot.builder.plan import PlanStep, plan_scrub, scrub_key
 from ingot.builder.scripts import STEP_ENV, told_script
-from ingot.builder.scrub import SCRUB
+from ingot.builder.scrub import SCRUB, SCRUB_RUNNING
 from ingot.builder.services import STOP
 from ingot.builder.steps import Close
 from ingot.guest.boot import hook_command
@@ -43,8 +44,10 @@ async def _close(bake: Bake, step: PlanStep, machine: Machine) -> None:
             await bake.say(line, source="on_pre_snapshot")
         command = hook_command("on_pre_snapshot", {**STEP_ENV, **step.work.env})
         await bake.run(command, "on_pre_snapshot", "on_pre_snapshot")
-    await bake.say("stopping services, scrubbing" if step.work.services else "scrubbing")
-    script = (STOP if step.work.services else "") + SCRUB
+    stops = step.work.services and not step.work.running
+    goes_on = "; services go on" if step.work.services and step.work.running else ""
+    await bake.say("stopping services, scrubbing" if stops else f"scrubbing{goes_on}")
+    script = SCRUB_RUNNING if step.work.running else (STOP if stops else "") + SCRUB
     await bake.run(Command(("/bin/bash", "-c", script), timeout=_SCRUB_TIMEOUT), "builder", step.title)
 
 

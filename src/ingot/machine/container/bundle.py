@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot.machine.container.ids import FIRST_ID, ID_COUNT
+from ingot.machine.environment import DEFAULT_ENVIRONMENT
 
 CAPABILITIES = tuple(
     "CAP_" + name
@@ -32,16 +33,6 @@ CAPABILITIES = tuple(
         "SYS_CHROOT",
     )
 )
-
-CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-DEFAULT_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LANG": "C.UTF-8",
-    "SSL_CERT_FILE": CERTIFICATES,
-    "REQUESTS_CA_BUNDLE": CERTIFICATES,
-    "PIP_CERT": CERTIFICATES,
-    "NODE_EXTRA_CA_CERTS": CERTIFICATES,
-}
 
 HOSTNAME = "ingot"
 

@@ -11,6 +11,7 @@ from ingot.machine.container.cgroups import Hierarchies
 from ingot.machine.container.seccomp import PROFILE
 from ingot.machine.contract import Finding
 
+_CAP_SYS_ADMIN = 21
 _TOOLS = {
     "runc": "runc",
     "slirp4netns": "slirp4netns",
@@ -39,10 +40,15 @@ async def find(run_dir: Path, hierarchies: Hierarchies) -> Sequence[Finding]:
 
 
 def _root() -> Finding:
-    ok = os.geteuid() == 0
-    return Finding(
-        "root", ok, "running as root" if ok else "containers need root", None if ok else "run `ingot up` as root"
-    )
+    """Root of an unprivileged container may not mount, and cannot make containers of its own."""
+    if os.geteuid() != 0:
+        return Finding("root", False, "containers need root", "run `ingot up` as root")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    held = int(next(line.split()[1] for line in lines if line.startswith("CapEff:")), 16)
+    if not held & 1 << _CAP_SYS_ADMIN:
+        why = "root without CAP_SYS_ADMIN, as in an unprivileged container"
+        return Finding("root", False, why, "run `ingot up` on the host itself, or with --machine qemu")
+    return Finding("root", True, "running as root")
 
 
 def _tool(program: str, package: str) -> Finding:

@@ -1,0 +1,266 @@
+"""Opens virtual machines: resumes a captured state where one fits, boots from disk where none does.
+
+Booting takes long, so the plain base is booted once for each kind of hardware and kept (`booted`); every build starts
+from that. It promises that leaving `open` leaves nothing on the host, however it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
+from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
+from ingot.machine.qemu import base, findings, home, state
+from ingot.machine.qemu.emulator import Emulator, running
+from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
+from ingot.machine.qemu.home import Home
+from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
+from ingot.machine.qemu.network import guarded
+from ingot.machine.qemu.state import State
+from ingot.machine.threads import in_thread
+from ingot.process import Sink, run
+from ingot.records.machine import MachineSpec
+
+_BOOT = {"kvm": 60.0, "tcg": 240.0}
+_PACK = 1800.0
+_KEPT_BOOTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class QemuSettings:
+    """What an operator decides. `accelerator` is `kvm` or `tcg`; for the others see `ContainerSettings`."""
+
+    accelerator: str = "tcg"
+    ca_bundle: Path | None = None
+    mirror: str = ""
+    allow_networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a machine is put together from. `state` is what it resumes; `own_disk` a disk whose content becomes its
+    own; `records` says that its running state may be captured."""
+
+    hardware: Hardware
+    stack: tuple[Path, ...]
+    label: str
+    records: bool
+    state: State | None = None
+    own_disk: Path | None = None
+
+
+@dataclass(slots=True)
+class _Boots:
+    """Booted bases: making one is for one task at a time."""
+
+    directory: Path
+    locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+
+class QemuBackend(Backend):
+    """See the contract. `machines` holds the files of running machines, `booted` what was booted before, `run_dir`
+    their sockets."""
+
+    name = "qemu"
+    keeps_running = True
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: QemuSettings = QemuSettings(),
+        run_dir: Path | None = None,
+    ) -> None:
+        self._machines = directory / "machines"
+        self._run_dir = run_dir or home.default_run_dir()
+        self._settings = settings
+        self._boots = _Boots(directory / "booted")
+        self._emulator_version = ""
+
+    async def findings(self) -> Sequence[Finding]:
+        return await findings.find(self._settings.accelerator)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self,
+        spec: MachineSpec,
+        stack: Sequence[Path],
+        downloads: Sequence[DownloadMount] = (),
+        label: str = "",
+        *,
+        hostname: str = "",
+    ) -> AsyncIterator[Machine]:
+        base_bytes = (stack[0] / base.DISK).stat().st_size
+        hardware = hardware_of(spec, self._settings.accelerator, await self._version(), base_bytes)
+        opening = Opening(hardware, tuple(stack), label, records=not hostname)
+        found = await in_thread(partial(state.find_state, stack[-1], hardware))
+        if found is None and len(stack) == 1:
+            booted = await self._booted(hardware, stack[0])
+            begin = state.find_state(booted, hardware)
+            opening = Opening(hardware, tuple(stack), label, not hostname, begin, booted / LAYER_DISK)
+        elif found is not None:
+            opening = Opening(hardware, tuple(stack), label, not hostname, found)
+        async with self._opened(opening) as machine:
+            machine.resumed = found is not None
+            await machine.arrive(_new_identity(hostname) if hostname else None)
+            yield machine
+
+    async def make_base(self, into: Path, sink: Sink) -> Captured:
+        return await base.make_base(into, self._settings.ca_bundle, self._settings.mirror, sink)
+
+    def base_recipe(self) -> str:
+        return base.recipe(self._settings.ca_bundle, self._settings.mirror)
+
+    async def pack(self, layer: Path, archive: Path) -> None:
+        belongs = state.belongs(layer)
+        left_out = () if belongs else (state.MEMORY, state.DEVICES, state.RECORD)
+        names = sorted(path.name for path in layer.iterdir() if path.name not in left_out)
+        argv = ["tar", "--sparse", "--format=posix", "-I", "zstd -q -1 -T2", "-C", str(layer), "-cf", str(archive)]
+        try:
+            await run([*argv, *names], timeout=_PACK)
+        except CommandError as error:
+            raise HostError(f"a layer cannot be packed: {error}", hint="is there room on the disk?") from error
+        await in_thread(partial(state.sync, archive))
+
+    async def unpack(self, archive: Path, into: Path) -> Captured:
+        argv = ["tar", "--sparse", "--no-same-owner", "-I", "zstd -q", "-C", str(into), "-xf", str(archive)]
+        try:
+            await run(argv, timeout=_PACK)
+        except CommandError as error:
+            raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
+        return await in_thread(partial(_measure, into))
+
+    async def recover(self, machine: str, into: Path) -> Captured | None:
+        """Its newest disk, as it was: the file system mends itself when it is booted."""
+        disk = await in_thread(partial(home.newest_disk, self._machines / machine))
+        if disk is None:
+            return None
+        await in_thread(partial(state.copy_sparsely, disk, into / LAYER_DISK))
+        await in_thread(partial(state.sync, into / LAYER_DISK))
+        return await in_thread(partial(_measure, into))
+
+    async def sweep(self) -> Sequence[str]:
+        return await in_thread(partial(home.sweep, self._machines))
+
+    async def aclose(self) -> None:
+        """Nothing runs between machines."""
+
+    # --- opening
+
+    @contextlib.asynccontextmanager
+    async def _opened(self, opening: Opening) -> AsyncIterator[QemuMachine]:
+        name = secrets.token_hex(6)
+        place = Home(name, self._machines / name, self._run_dir / name)
+        with contextlib.ExitStack() as owning:
+            await in_thread(lambda: owning.enter_context(home.occupied(place, opening.label)))
+            places = await self._furnish(place, opening)
+            argv = make_argv(opening.hardware, places, resumes=opening.state is not None)
+            guarding = guarded(place.sockets, self._settings.allow_networks)
+            async with guarding as guard, running([*guard.prefix, *argv], places) as emulator:
+                await self._begin(emulator, opening)
+                machine = QemuMachine(place, emulator, opening.hardware, records=opening.records)
+                machine.warnings += guard.warnings
+                try:
+                    if opening.state is None:
+                        await machine.run_quickly(["/sbin/resize2fs", "/dev/vda"])  # the disk may be larger than below
+                    yield machine
+                finally:
+                    await machine.close()
+
+    async def _furnish(self, place: Home, opening: Opening) -> Places:
+        """The machine's own disk and memory."""
+        root, memory = opening.stack[0], place.memory
+        if opening.own_disk is not None:
+            await in_thread(partial(state.copy_sparsely, opening.own_disk, place.disk))
+        else:
+            await run(create_disk_argv(place.disk, opening.hardware), timeout=30)
+        if opening.state is not None and opening.records:
+            await in_thread(partial(state.copy_sparsely, opening.state.memory, place.memory))
+        elif opening.state is not None:
+            memory = opening.state.memory
+        return Places(
+            kernel=root / base.KERNEL,
+            initramfs=root / base.INITRAMFS,
+            disks=[root / base.DISK, *(layer / LAYER_DISK for layer in opening.stack[1:])],
+            disk=place.disk,
+            memory=memory,
+            shares_memory=opening.records,
+            sockets=place.sockets,
+            console=place.console,
+        )
+
+    async def _begin(self, emulator: Emulator, opening: Opening) -> None:
+        """Has the machine run, resumed or booted, until its agent answers."""
+        try:
+            if opening.state is not None:
+                await emulator.restore(opening.state.devices)
+                await emulator.go_on()
+            else:
+                await emulator.agent.wait_for_agent(_BOOT[self._settings.accelerator])
+        except MachineLostError as error:
+            raise MachineLostError(f"{error}; the machine said last:{emulator.last_words()}") from error
+
+    async def _booted(self, hardware: Hardware, root: Path) -> Path:
+        """The directory with the base, booted on this hardware: made when it is not there."""
+        identity = await in_thread(partial(base.read_identity, root))
+        text = json.dumps([hardware.to_json(), identity], sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:24]
+        place = self._boots.directory / name
+        async with self._boots.locks.setdefault(name, asyncio.Lock()):
+            if state.find_state(place, hardware) is None:
+                await in_thread(partial(shutil.rmtree, place, ignore_errors=True))
+                await self._boot(hardware, root, place)
+            await in_thread(partial(_keep_newest, self._boots.directory, place))
+        return place
+
+    async def _boot(self, hardware: Hardware, root: Path, place: Path) -> None:
+        making = place.with_suffix(".making")
+        await in_thread(partial(_make_anew, making))
+        try:
+            opening = Opening(hardware, (root,), "booting the base", records=True)
+            async with self._opened(opening) as machine:
+                await machine.checkpoint(making, Keep.CACHE)
+            making.rename(place)
+        finally:
+            await in_thread(partial(shutil.rmtree, making, ignore_errors=True))
+
+    async def _version(self) -> str:
+        if not self._emulator_version:
+            _, text = await run(["qemu-system-x86_64", "--version"], timeout=20)
+            self._emulator_version = text.decode().splitlines()[0].removeprefix("QEMU emulator version ").strip()
+        return self._emulator_version
+
+
+def _new_identity(hostname: str) -> Identity:
+    """A hardware address of the range that nobody owns."""
+    tail = secrets.token_hex(3)
+    address = f"52:54:00:{tail[:2]}:{tail[2:4]}:{tail[4:]}"
+    return Identity(hostname, secrets.token_hex(16), address)
+
+
+def _keep_newest(directory: Path, used: Path) -> None:
+    """Marks a boot as used, and removes those that were not used for longest. A machine that began from one of them has
+    what it needs of it."""
+    os.utime(used)
+    boots = sorted((path for path in directory.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
+    for old in boots[:-_KEPT_BOOTS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _make_anew(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+
+def _measure(directory: Path) -> Captured:
+    files = [path for path in directory.iterdir() if path.is_file()]
+    return Captured(size_bytes=sum(path.stat().st_blocks * 512 for path in files), files=0)

@@ -1,0 +1,108 @@
+"""One QEMU process: started, talked to, ended. Knows nothing of layers and of what runs inside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from ingot.errors import MachineLostError
+from ingot.machine.qemu.control import Control
+from ingot.machine.qemu.hardware import Places
+from ingot.process import started
+
+_POLL = 0.005
+_MIGRATION = 120.0
+_BANDWIDTH = 1 << 40
+_TOLD_LINES = 12
+
+
+class Emulator:
+    """A running QEMU. `monitor` and `agent` are its two controls."""
+
+    def __init__(self, process: asyncio.subprocess.Process, places: Places) -> None:
+        self.monitor = Control("monitor")
+        self.agent = Control("guest agent", is_agent=True)
+        self.places = places
+        self._process = process
+        self._said = bytearray()
+        self._reading = asyncio.create_task(self._read())
+
+    async def connect(self) -> None:
+        try:
+            await self.monitor.connect(self.places.monitor)
+            await self.agent.connect(self.places.agent)
+            await self._set_migration()
+        except MachineLostError as error:
+            raise MachineLostError(f"{error}; it said last:{self.last_words()}") from error
+
+    async def restore(self, devices: Path) -> None:
+        """Takes over a captured state. The machine does not go on before `go_on`."""
+        await self.monitor.call("migrate-incoming", {"uri": f"exec:cat {_quoted(devices)}"})
+        deadline = time.monotonic() + _MIGRATION
+        while (await self.monitor.call("query-status"))["status"] == "inmigrate":
+            if time.monotonic() > deadline:
+                raise MachineLostError(f"the captured state was not taken over within {_MIGRATION:g} s")
+            await asyncio.sleep(_POLL)
+        found = (await self.monitor.call("query-migrate")).get("status", "completed")
+        if found != "completed":
+            raise MachineLostError(f"the captured state cannot be taken over: {found}")
+
+    async def capture(self, devices: Path) -> None:
+        """Writes the devices' state of the stopped machine; its memory is in its file."""
+        await self.monitor.call("migrate", {"uri": f"exec:cat > {_quoted(devices)}"})
+        deadline = time.monotonic() + _MIGRATION
+        while (status := (await self.monitor.call("query-migrate")).get("status")) != "completed":
+            if status in ("failed", "cancelled") or time.monotonic() > deadline:
+                raise MachineLostError(f"the machine's state cannot be captured: {status}{self.last_words()}")
+            await asyncio.sleep(_POLL)
+
+    async def stop(self) -> None:
+        await self.monitor.call("stop")
+
+    async def go_on(self) -> None:
+        await self.monitor.call("cont")
+
+    def last_words(self) -> str:
+        """What QEMU and the machine's console said last, for an error."""
+        console = b""
+        with contextlib.suppress(OSError):
+            console = self.places.console.read_bytes()[-8192:]
+        lines = (bytes(self._said) + b"\n" + console).decode(errors="replace").splitlines()
+        told = [line.strip() for line in lines if line.strip()][-_TOLD_LINES:]
+        return "".join(f"\n  {line}" for line in told)
+
+    async def close(self) -> None:
+        await self.monitor.close()
+        await self.agent.close()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _set_migration(self) -> None:
+        capabilities = [{"capability": "x-ignore-shared", "state": True}]
+        await self.monitor.call("migrate-set-capabilities", {"capabilities": capabilities})
+        await self.monitor.call("migrate-set-parameters", {"max-bandwidth": _BANDWIDTH})
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        while chunk := await self._process.stdout.read(4096):
+            self._said += chunk
+            del self._said[:-8192]
+
+
+@contextlib.asynccontextmanager
+async def running(argv: Sequence[str], places: Places) -> AsyncIterator[Emulator]:
+    """QEMU within the context. It ends with this server, however that ends. Raises MachineLostError, HostError."""
+    async with started(["setpriv", "--pdeathsig", "KILL", *argv]) as process:
+        emulator = Emulator(process, places)
+        try:
+            await emulator.connect()
+            yield emulator
+        finally:
+            await emulator.close()
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"

@@ -1,0 +1,318 @@
+"""A virtual machine: what can be done with one that `backend` has opened.
+
+Everything goes through virtio ports: the guest agent starts commands, each command's output comes through a port of its
+own. The host writes and reads nothing of the machine's disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
+from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
+from ingot.machine.environment import DEFAULT_ENVIRONMENT
+from ingot.machine.qemu import state
+from ingot.machine.qemu.base import EXCERPT
+from ingot.machine.qemu.emulator import Emulator
+from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
+from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
+from ingot.machine.qemu.home import Home
+from ingot.machine.qemu.output import End, read_output
+from ingot.machine.threads import in_thread, uninterrupted
+from ingot.process import Sink, run
+from ingot.records.machine import Command, CommandResult, GuestFile
+
+LAYER_DISK = "disk.qcow2"
+_PROGRAMS = "/usr/lib/ingot/machine"
+_GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
+_KILL = 5.0
+_QUICK = 60.0
+_QUICK_POLL = 0.01
+_CHECKPOINT = 300.0
+_PUT = 120.0
+_ARRIVAL = 60.0
+_HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
+_SHOW = "[ ! -e /run/ingot-env ] || mv /run/ingot-env /root/.env"
+_SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells a computer from the others made of the same golden."""
+
+    hostname: str
+    machine_id: str
+    address: str
+
+
+class QemuMachine(Machine):
+    """See the contract. `arrive` is the backend's to call, when the machine runs."""
+
+    def __init__(self, home: Home, emulator: Emulator, hardware: Hardware, *, records: bool) -> None:
+        self.id = home.id
+        self.warnings = (_SLOW,) if hardware.accelerator == "tcg" else ()
+        self._home = home
+        self._emulator = emulator
+        self._hardware = hardware
+        self._records = records
+        self._disk = home.disk
+        self._disks = self._commands = 0
+        self._free: asyncio.Queue[int] = asyncio.Queue()
+        self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._checkpointing = asyncio.Lock()
+        for number in range(PORTS):
+            self._free.put_nowait(number)
+
+    async def arrive(self, identity: Identity | None) -> None:
+        """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on. A process that
+        waits for it inside does it. Raises MachineLostError."""
+        own = [] if identity is None else [identity.hostname, identity.machine_id, identity.address]
+        try:
+            async with asyncio.timeout(_ARRIVAL):
+                reader, writer = await asyncio.open_unix_connection(str(self._emulator.places.arrival))
+                try:
+                    await _ask(reader, writer, "time")  # the first answer takes longest, and would tell the time badly
+                    before = time.time_ns()
+                    inside = int(await _ask(reader, writer, "time"))
+                    offset = (before + time.time_ns()) // 2 - inside
+                    said = await _ask(reader, writer, f"arrive {offset} {secrets.token_hex(64)} {' '.join(own)}")
+                finally:
+                    writer.close()
+        except (OSError, ValueError, TimeoutError) as error:
+            raise MachineLostError(f"the machine did not take up its clock and identity: {error!r}") from error
+        if said != "ok":
+            raise MachineLostError(f"the machine could not take up its clock and identity: {said}")
+
+    async def exec(self, command: Command, sink: Sink) -> CommandResult:
+        begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
+        self._commands += 1
+        group = f"c{self._commands}-{nonce[:6]}"
+        async with self._port() as (number, reader):
+            process = await self._start(command, number, nonce, group)
+            ending = asyncio.ensure_future(read_output(reader, nonce, sink))
+            try:
+                try:
+                    async with asyncio.timeout(command.timeout):
+                        end = await asyncio.shield(ending)
+                except TimeoutError:
+                    timed_out = True
+                    end = await uninterrupted(self._kill(group, ending))
+            except asyncio.CancelledError:
+                with contextlib.suppress(MachineError):
+                    await uninterrupted(self._kill(group, ending))
+                raise
+            finally:
+                ending.cancel()
+                await asyncio.gather(ending, return_exceptions=True)
+            await self._reap(process)
+        return CommandResult(
+            exit_code=137 if timed_out else end.status,
+            duration_ms=round((time.monotonic() - begun) * 1000),
+            timed_out=timed_out,
+            memory_killed=end.memory_kills > 0,
+            disk_full=end.disk_full,
+        )
+
+    async def put(self, files: Sequence[GuestFile]) -> None:
+        for file in files:
+            check_path(file.path)
+        output = bytearray()
+
+        async def keep(chunk: bytes) -> None:
+            output.extend(chunk)
+
+        argv = ("/bin/sh", "-c", unpack_script(files))
+        result = await self.exec(Command(argv, _PUT, stdin=pack_files(files)), keep)
+        if result.exit_code == 0:
+            return
+        said = output.decode(errors="replace").strip().splitlines()[-1:] or ["it was not told why"]
+        if result.disk_full:
+            raise MachineDiskError(f"files cannot be written: the machine's disk is full ({said[0]})")
+        raise MachineError(f"a file cannot be written in the machine: {said[0]}")
+
+    async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
+        async with self._checkpointing:
+            await self._take_excerpt(into)
+            if keep is Keep.FILES or not self._records:
+                await uninterrupted(self._cut(into))
+            else:
+                await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+        return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
+
+    async def copy(self, into: Path) -> Captured:
+        """QEMU writes everything that it holds of the disk to the file when the machine stops. Secrets are put aside
+        for that time: no layer may hold them."""
+        async with self._checkpointing:
+            await uninterrupted(self._copy_disk(into / LAYER_DISK))
+        return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
+
+    def downloaded(self) -> Sequence[DownloadMount]:
+        """Downloads stay inside."""
+        return ()
+
+    async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
+        """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
+        arguments: dict[str, Any] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": True}
+        if stdin:
+            arguments["input-data"] = base64.b64encode(stdin).decode()
+        process = (await self._emulator.agent.call("guest-exec", arguments))["pid"]
+        deadline = time.monotonic() + _QUICK
+        while not (status := await self._status(process))["exited"]:
+            if time.monotonic() > deadline:
+                raise DeadlineError(f"{argv[0]} did not end within {_QUICK:g} s", seconds=_QUICK)
+            await asyncio.sleep(_QUICK_POLL)
+        said = b"".join(base64.b64decode(status.get(name, "")) for name in ("out-data", "err-data"))
+        if status.get("exitcode") != 0:
+            raise MachineError(f"{argv[0]} failed in the machine: {said.decode(errors='replace').strip()[-500:]}")
+        return said.decode(errors="replace")
+
+    async def close(self) -> None:
+        for _, writer in self._ports.values():
+            writer.close()
+
+    # --- commands
+
+    @contextlib.asynccontextmanager
+    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
+        """A port that no other command uses. One whose command did not end is not used again."""
+        number = await self._free.get()
+        if number not in self._ports:
+            place = self._emulator.places.port(number)
+            try:
+                self._ports[number] = await asyncio.open_unix_connection(str(place))
+            except OSError as error:
+                raise MachineLostError(f"the machine is gone: {error.strerror}") from error
+        yield number, self._ports[number][0]
+        self._free.put_nowait(number)
+
+    async def _start(self, command: Command, port: int, nonce: str, group: str) -> int:
+        arguments: dict[str, Any] = {
+            "path": f"{_PROGRAMS}/run",
+            "arg": [f"ingot.{port}", nonce, group, command.user, command.cwd, *command.argv],
+            "env": [f"{name}={value}" for name, value in _environment(command).items()],
+        }
+        if command.stdin:
+            arguments["input-data"] = base64.b64encode(command.stdin).decode()
+        answer = await self._emulator.agent.call("guest-exec", arguments)
+        return int(answer["pid"])
+
+    async def _kill(self, group: str, ending: asyncio.Future[End]) -> End:
+        """Kills a command and all it started. MachineLostError when that has no effect."""
+        script = f"[ ! -e {_GROUP}/{group} ] || echo 1 >{_GROUP}/{group}/cgroup.kill"
+        await self.run_quickly(["/bin/sh", "-c", script])
+        try:
+            async with asyncio.timeout(_KILL):
+                return await asyncio.shield(ending)
+        except TimeoutError:
+            raise MachineLostError(f"a command could not be killed within {_KILL:g} s") from None
+
+    async def _reap(self, process: int) -> None:
+        """Has the agent forget a process that ended."""
+        with contextlib.suppress(MachineError):
+            await self._status(process)
+
+    async def _status(self, process: int) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._emulator.agent.call("guest-exec-status", {"pid": process})
+        return found
+
+    # --- capturing
+
+    async def _take_excerpt(self, into: Path) -> None:
+        archive = bytearray()
+
+        async def keep(chunk: bytes) -> None:
+            archive.extend(chunk)
+
+        command = Command(("/bin/sh", "-c", EXCERPT_SCRIPT), timeout=_CHECKPOINT)
+        result = await self.exec(command, keep)
+        if result.disk_full:
+            raise MachineDiskError("the machine's disk is full", hint="give the machine a larger disk")
+        await in_thread(partial(unpack_excerpt, bytes(archive), into / EXCERPT))
+
+    async def _cut(self, into: Path) -> None:
+        """What the disk has gathered is the layer's now; the machine writes to a new one on top."""
+        finished = await self._switch_disk(await self._make_disk())
+        await in_thread(partial(_place, finished, into / LAYER_DISK))
+
+    async def _make_disk(self) -> Path:
+        """An empty disk that QEMU has open already."""
+        self._disks += 1
+        fresh, node = self._home.files / f"disk{self._disks}.qcow2", f"disk{self._disks}"
+        await run(create_disk_argv(fresh, self._hardware), timeout=30)
+        image = {"driver": "file", "filename": str(fresh), "discard": "unmap"}
+        wanted = {"driver": "qcow2", "node-name": node, "file": image, "backing": None}
+        await self._emulator.monitor.call("blockdev-add", {**wanted, "discard": "unmap", "detect-zeroes": "unmap"})
+        return fresh
+
+    async def _switch_disk(self, fresh: Path) -> Path:
+        """From here on the machine writes to `fresh`; the disk that it wrote to before."""
+        nodes = {"node": f"disk{self._disks - 1}", "overlay": f"disk{self._disks}"}
+        await self._emulator.monitor.call("blockdev-snapshot", nodes)
+        finished, self._disk = self._disk, fresh
+        return finished
+
+    async def _cut_with_state(self, into: Path, *, belongs: bool) -> None:
+        """The same, and the running state beside it: commands are frozen, and stay so in what is captured. Memory is
+        copied before the machine is stopped, and what changed meanwhile after."""
+        memory = into / state.MEMORY
+        await self._freeze("1")
+        try:
+            await in_thread(partial(state.copy_sparsely, self._home.memory, memory))
+            fresh = await self._make_disk()
+            await self._emulator.stop()
+            try:
+                await self._emulator.capture(into / state.DEVICES)
+                finished = await self._switch_disk(fresh)
+                await in_thread(partial(state.update_copy, self._home.memory, memory))
+            finally:
+                await self._emulator.go_on()
+        finally:
+            await self._freeze("0")
+        await in_thread(partial(_place, finished, into / LAYER_DISK))
+        await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
+
+    async def _copy_disk(self, place: Path) -> None:
+        await self._freeze("1")
+        try:
+            await self.run_quickly(["/bin/sh", "-c", _HIDE])
+            await self._emulator.stop()
+            try:
+                await in_thread(partial(state.copy_sparsely, self._disk, place))
+            finally:
+                await self._emulator.go_on()
+                await self.run_quickly(["/bin/sh", "-c", _SHOW])
+        finally:
+            await self._freeze("0")
+        await in_thread(partial(state.sync, place))
+
+    async def _freeze(self, value: str) -> None:
+        await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: str) -> str:
+    writer.write(f"{request}\n".encode())
+    return (await reader.readline()).decode(errors="replace").strip()
+
+
+def _environment(command: Command) -> dict[str, str]:
+    own = {"HOME": "/root", "USER": "root"} if command.user == "root" else {}
+    return {**DEFAULT_ENVIRONMENT, **own, **command.env}
+
+
+def _place(disk: Path, place: Path) -> None:
+    state.sync(disk)
+    disk.rename(place)
+    state.sync(place.parent)
+
+
+def _allocated(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in directory.iterdir() if path.is_file())

@@ -1,0 +1,151 @@
+"""A server whose machines are virtual, emulated in software: builds, goldens that go on running, secrets, crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingot.conformance.frames import Frame
+from tests.acceptance.documents import template
+from tests.acceptance.server import Server, dump
+from tests.acceptance.test_examples import EXAMPLES, PROOFS
+from tests.machine.cached_base import cache_directory
+from tests.seeded import copy_data, vm_data
+
+PHASES = ("publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready")
+CANARY = "canary-7f3a91c2d8"
+_READ = 400.0
+
+
+@pytest.fixture(scope="module")
+def vm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """What was booted for tests before is not booted again."""
+    home = tmp_path_factory.mktemp("vm-server")
+    server = Server(home, {"machine": "qemu", "builds": "2"})
+    server.client.timeout = _READ
+    copy_data(asyncio.run(vm_data()), server.data)
+    kept = cache_directory() / "qemu-booted"
+    kept.mkdir(exist_ok=True)
+    copy_sparsely(kept, server.data / "qemu/booted")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+        for boot in (server.data / "qemu/booted").iterdir():
+            if not (kept / boot.name).exists():
+                copy_sparsely(boot, kept / boot.name)
+        assert not list((server.data / "qemu/machines").glob("*")), "a machine's files were left behind"
+        assert not qemus_of(server), "a QEMU was left behind"
+        shutil.rmtree(server.data)
+
+
+def copy_sparsely(source: Path, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    subprocess.run(["cp", "-a", "--sparse=always", str(source), str(target)], check=True)
+
+
+def qemus_of(server: Server) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if line.startswith(b"qemu-system") and str(server.data).encode() in line:
+            found.append(int(entry.name))
+    return found
+
+
+def phases_of(frames: list[Frame]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(frame.data["phase"] for frame in frames))
+
+
+@pytest.mark.parametrize("name", ["hello", "static-site"])
+def test_an_example_builds_in_all_phases_and_works(vm_server: Server, name: str) -> None:
+    ref, frames = vm_server.make((EXAMPLES / f"{name}.yaml").read_text())
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    assert phases_of(frames) == PHASES
+    assert any("emulates virtual machines in software" in frame.line for frame in frames)
+    command, expected = PROOFS[name]
+    with vm_server.computer(ref) as computer:
+        assert vm_server.bash(computer, command) == expected
+
+
+def test_a_service_of_the_build_is_the_same_process_in_every_launch(vm_server: Server) -> None:
+    ref = vm_server.publish((EXAMPLES / "static-site.yaml").read_text())
+    vm_server.build(ref)
+    vm_server.follow(ref)
+    with vm_server.computer(ref) as one, vm_server.computer(ref) as two:
+        first, second = [
+            vm_server.bash(computer, "pgrep -o nginx; cat /etc/machine-id").split() for computer in (one, two)
+        ]
+    assert first[0] == second[0]
+    assert first[1] != second[1]
+
+
+def test_a_changed_last_step_goes_on_in_the_machine_as_the_step_before_left_it(vm_server: Server) -> None:
+    _, frames = vm_server.make(template("echo kept >/dev/shm/mark", "echo one"))
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    _, frames = vm_server.make(template("echo kept >/dev/shm/mark", "cat /dev/shm/mark"))
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    assert any("cached" in frame.line and "/dev/shm/mark" in frame.line for frame in frames), dump(frames)
+    assert any(frame.line == "kept" and frame.data.get("source") == "run" for frame in frames), dump(frames)
+
+
+def test_a_secret_of_a_step_is_in_no_disk_no_memory_and_no_manifest(vm_server: Server) -> None:
+    vm_server.ask("PUT", "/secrets/canary", 200, json={"value": CANARY})
+    steps = ('printf "%s" "$CANARY" | md5sum >/srv/digest', "echo after")
+    document = template(*steps, secrets=["canary"], build={"secrets": ["canary"]})
+    ref, frames = vm_server.make(document)
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    with vm_server.computer(ref) as computer:
+        assert vm_server.bash(computer, "cat /root/.env") == f"CANARY={CANARY}\n"
+    searched = 0
+    for path in sorted(vm_server.data.glob("layers/*/parts/*")) + sorted(vm_server.data.glob("objects/**/*.json")):
+        if path.is_file():
+            searched += 1
+            assert not holds(path, CANARY.encode()), path
+    assert searched > 10
+
+
+def holds(path: Path, wanted: bytes) -> bool:
+    kept = b""
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            if wanted in kept + chunk:
+                return True
+            kept = chunk[-len(wanted) :]
+    return False
+
+
+def test_a_step_that_leaves_its_secret_on_the_disk_fails(vm_server: Server) -> None:
+    vm_server.ask("PUT", "/secrets/leaked", 200, json={"value": "leaked-2b91f0aa31"})
+    step = 'printf "%s" "$LEAKED" >/srv/left'
+    document = template(step, secrets=["leaked"], build={"secrets": ["leaked"]})
+    _, frames = vm_server.make(document)
+    assert frames[-1].data["error"]["code"] == "step_failed", dump(frames)
+    assert "left the value of the secret leaked" in frames[-1].line
+
+
+def test_a_server_that_was_killed_goes_on_with_its_build_and_leaves_nothing(vm_server: Server) -> None:
+    ref = vm_server.publish(template("echo first", "echo begun; sleep 8; echo over"))
+    vm_server.build(ref)
+    with vm_server.watch(ref) as watch:
+        watch.until(line="begun")
+    vm_server.kill()
+    deadline = time.monotonic() + 10
+    while qemus_of(vm_server):
+        assert time.monotonic() < deadline, "QEMU outlived its server"
+        time.sleep(0.05)
+    vm_server.start()
+    frames = vm_server.follow(ref)
+    assert frames[-1].data["result"] == "ready", dump(frames)
+    assert re.search("cached", dump(frames))
+    assert not [path for path in (vm_server.data / "qemu/machines").glob("*") if not qemus_of(vm_server)]
