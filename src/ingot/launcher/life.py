@@ -139,9 +139,12 @@ class Life:
             ) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
-                await self._begin(machine)
-                while not await self._finish(machine):
+                try:
                     await self._begin(machine)
+                    while not await self._finish(machine):
+                        await self._begin(machine)
+                finally:  # what is removed from here on is nothing that a later server could recover
+                    await self._tracked.note(machine=None)
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = str(error)
