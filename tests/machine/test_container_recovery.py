@@ -80,6 +80,7 @@ async def test_files_outlive_a_killed_server(base_layer: Path, run_dir: Path, tm
             await backend.recover(name, early)
         process.send_signal(signal.SIGKILL)
         await process.wait()
+        assert await ContainerBackend(tmp_path / "other", SETTINGS, run_dir).sweep() == [], "it is not this server's"
         captured = await backend.recover(name, layer)
         assert captured is not None
         assert captured.size_bytes == 5

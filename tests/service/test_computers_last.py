@@ -63,7 +63,7 @@ async def test_off_is_hook_then_services_then_no_secrets(tmp_path: Path) -> None
         hook, services, secrets = lines(home)
         assert hook == "/etc/ingot/hooks/on_shutdown"
         assert "kill -TERM" in services
-        assert secrets.startswith("rm -rf /root/.env /run/ingot; find /run ")
+        assert secrets.startswith("rm -rf /root/.env; mountpoint -q /run || { rm -rf /run/ingot; find /run ")
         home.backend.commands.clear()
         await home.computers.start(ACCOUNT, computer.id)
         assert lines(home) == [secrets, "/etc/ingot/hooks/on_resume"], "what an earlier run left in /run is gone"
@@ -262,6 +262,7 @@ async def test_after_a_crash_without_its_files_it_says_so(tmp_path: Path) -> Non
     async with house(tmp_path, {"on_resume": Scripted((b"no",), 1)}) as home:
         fresh, older = await home.launch(), await home.launch()
         await home.computers.aclose()
+        await home.own.remove([f"{fresh.id}/1"], needed=())
         await home.records.save(replace(fresh, machine="m-1"))
         await home.records.save(replace(older, layers=(f"{older.id}/1",), machine="m-2"))
         await home.next_server()
@@ -273,10 +274,29 @@ async def test_after_a_crash_without_its_files_it_says_so(tmp_path: Path) -> Non
         assert stopped.error is None
 
 
+@pytest.mark.parametrize("remains", [{}, {"m-1": {"/srv/later": b"x"}}])
+async def test_a_stop_that_was_all_but_written_down_is_one(
+    tmp_path: Path, remains: dict[str, dict[str, bytes]]
+) -> None:
+    async with house(tmp_path, WRITE) as home:
+        computer = await home.launch()
+        await sh(home, computer, "write")
+        await home.computers.stop(ACCOUNT, computer.id)
+        await home.computers.aclose()
+        await home.records.save(replace(computer, status=ComputerStatus.STOPPING, machine="m-1", wanted=False))
+        home.backend.remains = dict(remains)
+        await home.next_server()
+        (left,) = await home.computers.list(ACCOUNT)
+        assert (left.status, left.error) == (ComputerStatus.STOPPED, None)
+        assert left.layers == (f"{computer.id}/1", f"{computer.id}/2")[: 1 + len(remains)]
+        assert home.kept() == list(left.layers)
+
+
 async def test_a_crash_while_it_was_stopped_or_deleted_finishes_that(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         stopping, deleting = await home.launch(), await home.launch()
         await home.computers.aclose()
+        await home.own.remove([f"{stopping.id}/1"], needed=())
         away = {"machine": "m-1", "wanted": False, "layers": ()}
         await home.records.save(replace(stopping, status=ComputerStatus.STOPPING, **away))
         away = {"machine": "m-2", "wanted": False, "layers": (f"{deleting.id}/1",)}
@@ -285,7 +305,7 @@ async def test_a_crash_while_it_was_stopped_or_deleted_finishes_that(tmp_path: P
         await home.next_server()
         (left,) = await home.computers.list(ACCOUNT)
         assert (left.id, left.status) == (stopping.id, ComputerStatus.STOPPED)
-        assert home.kept() == [f"{stopping.id}/2"]
+        assert home.kept() == [f"{stopping.id}/1"]
         assert [one.id for one in await home.records.all()] == [stopping.id]
 
 

@@ -181,11 +181,14 @@ class Life:
             ) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
-                if self._backend.has_screen and computer.vnc_password is not None:
-                    await machine.set_screen_password(computer.vnc_password)
-                await self._begin(machine)
-                while not await self._finish(machine):
+                try:
+                    if self._backend.has_screen and computer.vnc_password is not None:
+                        await machine.set_screen_password(computer.vnc_password)
                     await self._begin(machine)
+                    while not await self._finish(machine):
+                        await self._begin(machine)
+                finally:  # what is removed from here on is nothing that a later server could recover
+                    await self._tracked.note(machine=None)
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = str(error)

@@ -54,6 +54,14 @@ class OwnLayers:
         await asyncio.to_thread(self._rename, new)
         return new.name
 
+    def find_later(self, computer_id: str, names: Collection[str]) -> list[str]:
+        """The computer's finished layers that came after those of `names`, oldest first: what was kept when the server
+        was killed before it could write that down."""
+        known = max((int(name.rpartition("/")[2]) for name in names if name.startswith(f"{computer_id}/")), default=0)
+        places = (self._directory / computer_id).glob("*")
+        later = sorted(int(place.name) for place in places if place.name.isdecimal() and int(place.name) > known)
+        return [f"{computer_id}/{number}" for number in later]
+
     async def remove(self, names: Iterable[str], needed: Collection[str]) -> None:
         """Removes those of `names` that are not among the `needed`."""
         for name in names:

@@ -37,7 +37,8 @@ async def recover_computers(backend: Backend, records: ComputerRecords, own: Own
 
 
 async def _recovered(computer: Computer, machine: str, backend: Backend, own: OwnLayers) -> Computer:
-    why = "nothing of its machine is left"
+    why, finished = "nothing of its machine is left", own.find_later(computer.id, computer.layers)
+    computer = replace(computer, layers=(*computer.layers, *finished))
     try:
         async with own.making(computer.id) as new, asyncio.timeout(_DEADLINE):
             captured = await backend.recover(machine, new.place)
@@ -46,6 +47,8 @@ async def _recovered(computer: Computer, machine: str, backend: Backend, own: Ow
                 return replace(computer, layers=(*computer.layers, await own.keep(new)))
     except (IngotError, OSError) as error:
         why = str(error) or f"it took longer than {_DEADLINE:g} s"
+    if finished:
+        return computer  # it was being stopped, and that was all but written down
     state = "its last stop" if computer.layers else "its template"
     log.warning("a computer lost files", extra={"action": "computer_lost_files", "computer": computer.id})
     return replace(computer, error=f"the server was killed while it ran: its files are those of {state} ({why})")

@@ -23,8 +23,12 @@ _HOOK = 10.0
 _SERVICES = 20.0
 
 # /run is new after every start of a computer, as everywhere: pid files there would name other processes, and the
-# services' secrets are there.
-_FORGET = f"rm -rf {_ENVIRONMENT} {layout.RUN}; find /run -xdev -mindepth 1 ! -type d -delete"
+# services' secrets are there. Where it is a file system of its own, as in virtual machines, it is so by itself, and
+# what is in it keeps the machine running.
+_FORGET = (
+    f"rm -rf {_ENVIRONMENT}; mountpoint -q /run || "
+    f"{{ rm -rf {layout.RUN}; find /run -xdev -mindepth 1 ! -type d -delete; }}"
+)
 _END_SERVICES = (
     f"pid=$(cat {layout.SUPERVISOR_PID} 2>/dev/null) && kill -TERM $pid && while kill -0 $pid; do sleep 0.1; done"
 )

@@ -22,7 +22,9 @@ _ROUND = 0.005
 @contextlib.asynccontextmanager
 async def frozen(group: ControlGroup) -> AsyncIterator[Sequence[Path]]:
     """Inside, no process of the machine runs but its first, which does nothing; gives the groups that stand still.
-    Raises HostError where the host cannot freeze, MachineError when something moves on for ten seconds."""
+
+    Raises HostError where the host cannot freeze, MachineError when something does not stand still in ten seconds.
+    """
     children = group.children()
     if children is None:
         raise HostError("this host cannot freeze a machine's processes", hint="stop the computer first")

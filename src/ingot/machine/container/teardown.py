@@ -62,11 +62,12 @@ def remove_remains(home: Home, group: ControlGroup) -> list[str]:
 
 
 async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> list[str]:
-    """Removes every machine below `run_dir` whose server is gone, and disk images without a machine."""
+    """Removes the machines below `run_dir` whose server is gone, and disk images without a machine. One whose disk is
+    another server's to recover is left to that server."""
     removed: list[str] = []
     for directory in sorted(run_dir.iterdir()) if run_dir.is_dir() else ():
         with abandoned(directory, disk_dir) as home:
-            if home is not None:
+            if home is not None and (home.image.parent == disk_dir or not home.image.exists()):
                 group = ControlGroup(home.id, hierarchies)
                 removed += [f"{count} processes of machine {home.id}" for count in await kill(home, group)]
                 removed += await in_thread(partial(remove_remains, home, group))
