@@ -66,6 +66,29 @@ def test_a_new_build_of_the_ref_ends_it(keeper: Server) -> None:
     keeper.ask("GET", f"{path_of(ref)}/build/machine", 404)
 
 
+def test_lines_are_run_where_the_last_one_ended_and_a_cancel_ends_it(keeper: Server) -> None:
+    ref, _ = fail(keeper, template("mkdir -p /srv/deep; echo found > /srv/deep/file; exit 4"))
+    status, told = keeper.cli("debug", ref, stdin=b"cd /srv/deep\ncat file; touch made\nls\n")
+    assert status == 0
+    assert told.startswith("found\nfile\nmade\n"), told
+    assert f"{ref} run mkdir -p /srv/deep; echo found" in told
+    assert ":/srv/deep# " in told
+    keeper.cancel(ref)
+    assert keeper.host.living() == set()
+    keeper.host.assert_clean()
+    assert keeper.ask("DELETE", f"{path_of(ref)}/build", 404) == {"status": "idle"}
+
+
+def test_a_service_that_is_not_healthy_leaves_its_machine_with_it(keeper: Server) -> None:
+    health = {"type": "http", "url": "http://127.0.0.1:9/", "every": "1s", "timeout": "1s", "retries": 2}
+    services = [{"name": "quiet", "run": "echo I am quiet; exec sleep 1000"}]
+    ref, _ = fail(keeper, template("true", apps=[{"name": "shy", "services": services, "health": health}]))
+    status, told = keeper.cli("debug", ref, "--", "pgrep -af 'sleep 1000'")
+    assert (status, "sleep 1000" in told) == (0, True), told
+    assert keeper.cli("debug", "--end", ref)[0] == 0
+    keeper.host.assert_clean()
+
+
 def test_nothing_of_it_is_left_after_the_server_was_killed_or_ended(keeper: Server) -> None:
     ref, _ = fail(keeper, template("exit 5"))
     keeper.kill()

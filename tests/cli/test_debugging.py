@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ingot.cli.debugging import run_at
+from ingot.client import BashAnswer
 from tests.cli.conftest import Run
 from tests.cli.fake_server import FakeServer, Request, error, fake_server
 
@@ -112,3 +116,28 @@ async def test_where_nothing_is_held_it_says_what_would_hold(ingot: Run) -> None
     assert ran.status == 1
     assert f"no machine of {REF} is held" in ran.err
     assert "--keep-on-failure" in ran.err
+
+
+def test_bash_keeps_its_place_from_line_to_line(tmp_path: Path) -> None:
+    def bash(line: str) -> BashAnswer:
+        ran = subprocess.run(
+            ["bash", "-c", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        return BashAnswer(ran.stdout.decode(), ran.returncode, {})
+
+    odd = tmp_path / "an odd 'name'"
+    odd.mkdir()
+    place, shown = str(tmp_path), []
+    for line in ["cd an*", "pwd; (exit 4)", "echo 'half", "printf word", "exec true", "cd ..; exit 6", "cd gone"]:
+        answer, place = run_at(place, line, bash)
+        shown.append((answer.exit_code, answer.output, place))
+    assert shown[:2] == [(0, "", str(odd)), (4, f"{odd}\n", str(odd))]
+    assert (shown[2][0], shown[2][2]) == (1, str(odd)) or shown[2][0] == 2
+    assert "unexpected EOF" in shown[2][1]
+    assert shown[3:6] == [(0, "word", str(odd)), (0, "", str(odd)), (6, "", str(tmp_path))]
+    assert shown[6][0] == 1
+    assert "gone: No such file or directory" in shown[6][1]

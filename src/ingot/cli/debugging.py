@@ -67,7 +67,7 @@ def _read_and_run(talk: Talk, name: str, run: Callable[[str], BashAnswer]) -> No
     place = _START
     while (line := _read_line(f"{name}:{place}# ", talk)) is not None:
         if line.strip():
-            answer, place = _run_at(place, line, run)
+            answer, place = run_at(place, line, run)
             finish(talk, answer)
             sys.stdout.flush()
 
@@ -91,7 +91,7 @@ def _read_line(prompt: str, talk: Talk) -> str | None:
     return line.rstrip("\n") if line else None
 
 
-def _run_at(place: str, line: str, run: Callable[[str], BashAnswer]) -> tuple[BashAnswer, str]:
+def run_at(place: str, line: str, run: Callable[[str], BashAnswer]) -> tuple[BashAnswer, str]:
     """Runs a line in the directory `place`; its answer, and the directory where it ended."""
     marker = f"ingot-{secrets.token_hex(8)}:"
     quoted = shlex.quote(place), shlex.quote(line)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from ingot.cli.options import read_duration
 from ingot.records.build import KEEP_SECONDS
-
-if TYPE_CHECKING:
-    from click import Context
 
 _FLAG = "--keep-on-failure"
 _DEFAULT = "30m"
@@ -29,7 +26,7 @@ KeepFlag = Annotated[
 class BuildCommand(TyperCommand):
     """Says the value where the flag stands alone: the word behind it is never its value, but what to build."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [f"{_FLAG}={_DEFAULT}" if word == _FLAG else word for word in args])
 
 
