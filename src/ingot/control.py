@@ -16,6 +16,7 @@ from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import preview
 from ingot.dispatch import Dispatch
 from ingot.errors import ConflictError, ForbiddenError, NotFoundError
+from ingot.held import HeldMachines
 from ingot.launcher.computers import Computers
 from ingot.queue.builds import BuildQueue
 from ingot.records.account import Principal, Scope
@@ -43,12 +44,18 @@ class Control:
     limits: Limits
     collector: GarbageCollector
     computers: Computers
+    held: HeldMachines
 
     async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
-        return await self.dispatch.start(account, ref, flags)
+        """A new attempt ends the machine that is held of an earlier one, and does not wait for that."""
+        build = await self.dispatch.start(account, ref, flags)
+        self.held.release(account, ref, but=build.id)
+        return build
 
     async def cancel(self, account: str, ref: Ref) -> bool:
-        return await self.dispatch.cancel(account, ref)
+        cancelled = await self.dispatch.cancel(account, ref)
+        ended = await self.held.end(account, ref)
+        return cancelled or ended
 
     async def prepare(self, build: Build) -> BuildRequest:
         """What the builder needs for a claimed build. Raises ConflictError when its content is not published

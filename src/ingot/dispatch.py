@@ -40,7 +40,7 @@ class Dispatch:
         the one that stands for a golden that is there. Raises NotFoundError, CapacityError."""
         item = await self._registry.get(account, ref)
         private = bool(load_canonical(item.document).build.secrets)
-        golden = None if flags != BuildFlags() else await self._known_golden(account, item, private)
+        golden = await self._known_golden(account, item, private) if flags.takes_golden else None
         build = await self._queue.enqueue(account, ref, item.digest, flags, golden, private=private)
         if build.state is BuildState.RUNNING and build.reused and build.golden_key is not None:
             return await self._take_over(build, build.golden_key)

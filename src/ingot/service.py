@@ -2,7 +2,7 @@
 
 Start: take the data directory, save the files of computers that a dead server left running, sweep the rest, open the
 parts, bring computers up again, run the worker, answer requests.
-Stop: open streams end, computers stop, machines end, builds stay in the queue for the next start.
+Stop: open streams end, held machines end, computers stop, machines end, builds stay in the queue for the next start.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from ingot.dispatch import Dispatch
 from ingot.errors import HostError, IngotError
 from ingot.events.keeper import LogAges, LogKeeper
 from ingot.events.log import EventLogs
+from ingot.held import HeldMachines, HoldLimits
 from ingot.launcher.computers import Computers
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.recovery import recover_computers
@@ -167,9 +168,11 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             Computers(backend, tools.layers, tools.goldens, records, own_layers, vault.reveal, settings)
         )
         await computers.resume()
+        hold_limits = HoldLimits(settings.held_machines, settings.account_held_machines)
+        held = await stack.enter_async_context(HeldMachines(hold_limits))
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
-        control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers)
+        control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers, held)
         open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
         stream = EventStream(
             logs,
@@ -189,6 +192,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             vault=vault,
             builds=control,
             computers=computers,
+            held=held,
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
@@ -227,9 +231,10 @@ async def _open_store(
 
 def _workshop(control: Control, vault: Vault, tools: BuildTools, metrics: Metrics) -> Workshop:
     async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
-        return await build(request, tools, report)
+        return await build(request, tools, report, control.held.take)
 
-    return Workshop(control.prepare, build_golden, control.dispatch.take_over, vault.reveal_all, metrics.count_build)
+    take_over = control.dispatch.take_over
+    return Workshop(control.prepare, build_golden, take_over, vault.reveal_all, metrics.count_build, control.held)
 
 
 def _queue_limits(settings: Settings) -> QueueLimits:

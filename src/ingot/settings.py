@@ -49,6 +49,8 @@ class Settings:
     allow_networks: tuple[str, ...] = ()
     mirror: str = ""
     run_idle_timeout: float = 900
+    held_machines: int = 2
+    account_held_machines: int = 2
     cors_origins: tuple[str, ...] = ()
     stream_limit: int = 9000
     account_stream_limit: int = 6000

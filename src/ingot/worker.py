@@ -2,7 +2,8 @@
 
 The order at an end: the queue seals the attempt → terminal frame durable → status committed → readers see the frame.
 A worker that is asked to stop leaves its builds running in the queue: the next start goes on from their
-last layer, under the same attempt. It promises to leave no machine behind, however it ends.
+last layer, under the same attempt. It promises to leave no machine behind, however it ends, but the one of a step that
+failed in a build that was to keep it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ingot.events.frames import TerminalFrame
 from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
 from ingot.events.writer import LogWriter
+from ingot.held import HeldMachines, kept_line
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import CANCELLED_ON_REQUEST, Build, BuildState, Failure, FailureCode, StepRecord
 from ingot.records.event import Level, Phase, Result
@@ -57,13 +59,15 @@ class Workshop:
     """What the wiring gives a worker. `prepare` looks up the document and the secrets of a claimed build (raises
     IngotError when they are gone); `build` makes the golden; `take_over`
     ends an attempt that stands for a golden that is there; `reveal` has all secret values of an account, to be
-    redacted; `ended` counts an attempt that is over, with its seconds. The build's deadline is the builder's."""
+    redacted; `ended` counts an attempt that is over, with its seconds; `held` has the machines that `build` left. The
+    build's deadline is the builder's."""
 
     prepare: Callable[[Build], Awaitable[BuildRequest]]
     build: Callable[[BuildRequest, Reporter], Awaitable[Golden]]
     take_over: Callable[[Build, str], Awaitable[Build]]
     reveal: Callable[[str], Awaitable[Mapping[str, str]]]
     ended: Callable[[Result, float], None]
+    held: HeldMachines
 
 
 class Worker:
@@ -166,8 +170,10 @@ class Worker:
             secrets = await self._workshop.reveal(build.account)
             reporter = self._reporter(build, writer, tuple(secrets.values()))
             await self._tell_begin(build, writer, reporter)
-            outcome = await self._outcome(build, reporter)
-            await self._end(build, reporter, outcome)
+            async with self._workshop.held.attempt(build.id):
+                outcome = await self._outcome(build, reporter)
+                self._running.pop(build.id, None)  # a cancel is for `seal` to find now: it must not break off the end
+                await self._end(build, reporter, outcome)
         finally:
             await asyncio.shield(writer.aclose())
 
@@ -219,6 +225,10 @@ class Worker:
         )
         if cancelled and outcome.result is not Result.CANCELLED:
             outcome = Outcome(failure=CANCELLED_ON_REQUEST)
+        if outcome.failure is not None and outcome.result is not Result.CANCELLED:
+            held = self._workshop.held.keep(build)
+            if held is not None:
+                await reporter.say(kept_line(held), level=Level.WARN)
         outcome = replace(outcome, failure=reporter.redact_failure(outcome.failure))
         await reporter.finish(outcome.result, _age_ms(build), outcome.failure, lambda: self._commit(build, outcome))
         await self._end_joiners(build)

@@ -209,10 +209,16 @@ class Server:
         assert shell["exit_code"] == 0, shell
         return str(shell["output"])
 
-    def cli(self, *arguments: str, within: float = 60) -> tuple[int, str]:
+    def cli(self, *arguments: str, within: float = 60, stdin: bytes | None = None) -> tuple[int, str]:
         """Runs the command line; (status, what it printed)."""
         ran = subprocess.run(
-            [INGOT, *arguments], env=self.environment(), cwd=self.home, capture_output=True, timeout=within, check=False
+            [INGOT, *arguments],
+            env=self.environment(),
+            cwd=self.home,
+            input=stdin,
+            capture_output=True,
+            timeout=within,
+            check=False,
         )
         return ran.returncode, (ran.stdout + ran.stderr).decode()
 

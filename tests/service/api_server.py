@@ -28,8 +28,9 @@ from ingot.errors import ConflictError, NotFoundError
 from ingot.events.log import EventLogs
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.account import Scope
-from ingot.records.build import Build, BuildFlags, BuildState, Failure, FailureCode
+from ingot.records.build import Build, BuildFlags, BuildState, Failure, FailureCode, HeldMachine
 from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.event import Phase
 from ingot.records.item import Item
 from ingot.records.machine import MachineSpec
 from ingot.records.ref import Ref
@@ -71,7 +72,7 @@ class ScriptedBuilds:
 
     async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
         item = await self.registry.get(account, ref)
-        golden = None if flags != BuildFlags() else await self.queue.golden_of(item.digest, account, ref)
+        golden = await self.queue.golden_of(item.digest, account, ref) if flags.takes_golden else None
         build = await self.queue.enqueue(account, ref, item.digest, flags, golden)
         if build.state is BuildState.RUNNING and build.reused:
             return await self.queue.finish(
@@ -101,6 +102,29 @@ class ScriptedBuilds:
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
         return [{"name": "runc", "ok": False, "detail": "not found", "remedy": "apt-get install runc", "needed": True}]
+
+
+class ScriptedHeld:
+    """Held machines that a test puts here: commands print themselves."""
+
+    def __init__(self) -> None:
+        self.all: dict[tuple[str, Ref], HeldMachine] = {}
+
+    def hold(self, ref: Ref, account: str = "default") -> None:
+        held = HeldMachine("b", account, ref, 2, Phase.INSTALL, "run make", 1_780_000_000_123, 1_780_001_800_123)
+        self.all[account, ref] = held
+
+    def get(self, account: str, ref: Ref) -> HeldMachine:
+        if (account, ref) not in self.all:
+            raise NotFoundError(f"no machine of {ref} is held", code="nothing_held")
+        return self.all[account, ref]
+
+    async def bash(self, account: str, ref: Ref, command: str, timeout: float) -> ShellResult:
+        self.get(account, ref)
+        return ShellResult("", 3) if command == "exit 3" else ShellResult(f"{command}\n", 0)
+
+    async def end(self, account: str, ref: Ref) -> bool:
+        return self.all.pop((account, ref), None) is not None
 
 
 class ScriptedComputers:
@@ -207,6 +231,7 @@ class Server:
     services: Services
     builds: ScriptedBuilds
     computers: ScriptedComputers
+    held: ScriptedHeld
     http: httpx2.AsyncClient
     is_ready: bool = True
     goldens: itertools.count[int] = field(default_factory=itertools.count)
@@ -261,7 +286,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         await vault.start()
         key = await access.bootstrap()
         assert key is not None
-        builds, computers = ScriptedBuilds(registry, queue), ScriptedComputers()
+        builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
         server: Server
         tickets = Tickets(db)
 
@@ -285,6 +310,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             vault=vault,
             builds=builds,
             computers=computers,
+            held=held,
             stream=EventStream(EventLogs(directory / "logs"), resolve, cors=cors),
             tickets=tickets,
             workspaces=Workspaces(db),
@@ -296,7 +322,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         async with listening(services) as url:
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-                server = Server(url, services, builds, computers, http)
+                server = Server(url, services, builds, computers, held, http)
                 yield server
 
 

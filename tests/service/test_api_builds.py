@@ -115,7 +115,7 @@ async def test_history_shows_attempts_newest_first_with_their_end(server: Server
         (1, "ready", "ready"),
     ]
     second = (await server.http.get(f"{path_of(ref)}/builds/2")).json()
-    assert second["flags"] == {"force": True, "no_cache": True, "refresh": True}
+    assert second["flags"] == {"force": True, "no_cache": True, "refresh": True, "keep_on_failure": 0}
     first = (await server.http.get(f"{path_of(ref)}/builds/1")).json()
     assert (first["manifest"], first["steps"]) == ({"apt": {"curl": "8.0"}}, [])
 
@@ -159,3 +159,23 @@ async def test_the_overview_shows_only_the_callers_builds(server: Server) -> Non
 
 def _as_json() -> bytes:
     return b'{"api_version":"orgo.ai/v1","template":{"name":"hello","version":"1.0.0"},"build":{"run":["echo hello"]}}'
+
+
+async def test_a_build_can_ask_for_the_machine_of_a_step_that_fails(server: Server) -> None:
+    await server.publish()
+    assert (await server.http.post(f"{HELLO_PATH}/build?keep_on_failure=1800")).status_code == 202
+    assert (await server.http.get(f"{HELLO_PATH}/builds/1")).json()["flags"]["keep_on_failure"] == 1800
+
+
+@pytest.mark.parametrize("seconds", ["59", "7201", "0", "30m"])
+async def test_a_machine_is_held_for_a_minute_to_two_hours(server: Server, seconds: str) -> None:
+    await server.publish()
+    refused = await server.http.post(f"{HELLO_PATH}/build?keep_on_failure={seconds}")
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith("query.keep_on_failure: Input should be")
+
+
+async def test_a_golden_that_is_there_is_reused_by_a_build_that_keeps_on_failure(server: Server) -> None:
+    ref = await server.ready_template()
+    shown = (await server.http.post(f"{path_of(ref)}/build?keep_on_failure=60")).json()
+    assert (shown["status"], shown["attempt"]) == ("ready", 1)

@@ -122,6 +122,21 @@ async def test_a_build_joins_only_what_heeds_its_flags(stage: Stage, flag: str) 
     assert (await stage.ask(C, flags=BuildFlags(**{flag: True}))).joined_to == strict.id
 
 
+async def test_a_build_that_keeps_its_machine_joins_no_other_ref(stage: Stage) -> None:
+    await stage.ask(A)
+    keeping = await stage.ask(B, flags=BuildFlags(keep_on_failure=60))
+    assert (keeping.state, keeping.flags) == (BuildState.QUEUED, BuildFlags(keep_on_failure=60))
+    stored = await stage.queue.get(keeping.id)
+    assert stored is not None
+    assert stored.flags.keep_on_failure == 60
+
+
+async def test_a_build_that_keeps_its_machine_takes_a_golden_that_is_there(stage: Stage) -> None:
+    ready = await stage.build_ready(golden="golden-1")
+    again = await stage.ask(golden="golden-1", flags=BuildFlags(keep_on_failure=60))
+    assert (again.id, again.reused) == (ready.id, True)
+
+
 async def test_a_forced_build_joins_one_that_is_really_built(stage: Stage) -> None:
     leader = await stage.ask(A)
     assert (await stage.ask(B, force=True)).joined_to == leader.id

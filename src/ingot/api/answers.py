@@ -181,12 +181,22 @@ class Flags(Closed):
     force: bool
     no_cache: bool
     refresh: bool
+    keep_on_failure: int = Field(ge=0, description="Seconds.")
 
 
 class AttemptDetail(Attempt):
     flags: Flags
     steps: list[AttemptStep]
     manifest: dict[str, Any] | None = Field(description="Packages, layers, digests, sizes, timings.")
+
+
+class HeldMachine(Closed):
+    ref: RefText
+    attempt: int
+    phase: Phase
+    step: str = Field(description="The title of the step that failed.")
+    held_at: Time
+    expires_at: Time
 
 
 class Attempts(Closed):

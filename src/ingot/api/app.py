@@ -16,7 +16,19 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Scope
 
 from ingot import __version__
-from ingot.api import admin, builds, computers, health, keys, schema, screen, secrets, templates, workspaces
+from ingot.api import (
+    admin,
+    builds,
+    computers,
+    debugging,
+    health,
+    keys,
+    schema,
+    screen,
+    secrets,
+    templates,
+    workspaces,
+)
 from ingot.api.errors import error_response
 from ingot.api.front import Front
 from ingot.api.openapi import describe_api
@@ -31,6 +43,7 @@ ROUTERS = (
     *workspaces.ROUTERS,
     templates.router,
     builds.router,
+    debugging.router,
     secrets.router,
     keys.router,
     admin.router,

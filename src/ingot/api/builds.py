@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import JSONResponse
 
 from ingot.api import answers
@@ -15,11 +15,12 @@ from ingot.api.keyed import Caller, KeyedRoute
 from ingot.api.services import Services, Use
 from ingot.errors import NotFoundError
 from ingot.records.account import Scope
-from ingot.records.build import Build, BuildFlags, BuildState
+from ingot.records.build import KEEP_SECONDS, Build, BuildFlags, BuildState
 from ingot.records.item import Item
 from ingot.records.wire import Json, attempt_detail_json, attempt_json, build_json, iso_time, listing
 
 _PLACE = "/templates/{namespace}/{name}/{version}"
+_Keep = Annotated[int | None, Query(ge=KEEP_SECONDS[0], le=KEEP_SECONDS[1], description="Seconds.")]
 _NOTHING_BUILDS = answers.Idle | answers.Envelope
 
 router = APIRouter(prefix="/api", route_class=KeyedRoute, tags=["builds"])
@@ -27,11 +28,18 @@ router = APIRouter(prefix="/api", route_class=KeyedRoute, tags=["builds"])
 
 @router.post(_PLACE + "/build", **keyed(Scope.BUILD, answers.BuildObject, 400, 404, 429, status=202))
 async def start_build(
-    ref: RefInPath, caller: Caller, use: Use, force: Flag = "false", no_cache: Flag = "false", refresh: Flag = "false"
+    ref: RefInPath,
+    caller: Caller,
+    use: Use,
+    force: Flag = "false",
+    no_cache: Flag = "false",
+    refresh: Flag = "false",
+    keep_on_failure: _Keep = None,
 ) -> Json:
     """Starts a build, joins the one under way, or answers `ready` at once when a golden of the same content is there.
-    `force` builds anyway, `no_cache` ignores known layers, `refresh` takes the newest base image."""
-    flags = BuildFlags(force=is_set(force), no_cache=is_set(no_cache), refresh=is_set(refresh))
+    `force` builds anyway, `no_cache` ignores known layers, `refresh` takes the newest base image, `keep_on_failure`
+    holds the machine of a step that fails for so many seconds. A machine that is held of an earlier attempt ends."""
+    flags = BuildFlags(is_set(force), is_set(no_cache), is_set(refresh), keep_on_failure or 0)
     item = await use.registry.get(caller.account, ref)
     await use.builds.start(caller.account, ref, flags)
     return await _show(use, caller.account, item)
@@ -48,7 +56,8 @@ async def get_build(ref: RefInPath, caller: Caller, use: Use) -> Json:
     **keyed(Scope.BUILD, answers.Cancelling, 404, status=202, bodies={404: _NOTHING_BUILDS}),
 )
 async def cancel_build(ref: RefInPath, caller: Caller, use: Use) -> Any:
-    """Ends the build: within seconds its stream ends and its machine is gone. 404 `idle` when nothing builds."""
+    """Ends the build: within seconds its stream ends and its machine is gone; and the machine that is held of it. 404
+    `idle` when nothing builds and nothing is held."""
     if await use.builds.cancel(caller.account, ref):
         return {"status": "cancelling"}
     return JSONResponse({"status": "idle"}, 404)

@@ -1,7 +1,7 @@
 """What the API needs of the rest of the server, as one frozen value, and the promises that its wiring keeps.
 
 The API asks names, attempts, keys and secrets of their own classes. What spans parts (a build from golden look-up to
-worker, a launch, a collection) is behind the two protocols here; `service.py` implements them.
+worker, a launch, a collection) is behind the protocols here; `service.py` implements them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
-from ingot.records.build import Build, BuildFlags
+from ingot.records.build import Build, BuildFlags, HeldMachine
 from ingot.records.computer import Computer, LaunchWish, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
@@ -39,7 +39,8 @@ class BuildControl(Protocol):
         NotFoundError, CapacityError."""
 
     async def cancel(self, account: str, ref: Ref) -> bool:
-        """Asks what builds as `ref` to end; False when nothing does. Raises NotFoundError."""
+        """Asks what builds as `ref` to end, and ends the machine that is held of it; False when there is neither.
+        Raises NotFoundError."""
 
     async def plan(self, account: str, publication: Publication) -> Sequence[Mapping[str, Any]]:
         """The steps that a build would take, each at least `index` (from 1), `title`, `phase`, `action` (`reuse` or
@@ -51,6 +52,19 @@ class BuildControl(Protocol):
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
         """What this host can do: `name`, `ok`, `detail`, `remedy` (text or null), `needed`."""
+
+
+class HeldMachines(Protocol):
+    """Machines of failed builds that are kept for a while. Those of another account are not there."""
+
+    def get(self, account: str, ref: Ref) -> HeldMachine:
+        """Raises NotFoundError `nothing_held`."""
+
+    async def bash(self, account: str, ref: Ref, command: str, timeout: float) -> ShellResult:
+        """Runs a shell command as the failed step's ran. Raises NotFoundError `nothing_held`, ConflictError."""
+
+    async def end(self, account: str, ref: Ref) -> bool:
+        """Ends it; False when nothing is held. When this returns nothing of it is left."""
 
 
 class Computers(Protocol):
@@ -107,6 +121,7 @@ class Services:
     vault: Vault
     builds: BuildControl
     computers: Computers
+    held: HeldMachines
     stream: EventStream
     tickets: Tickets
     workspaces: Workspaces

@@ -118,8 +118,9 @@ async def get_template(ref: RefInPath, caller: Caller, use: Use) -> Json:
 
 @router.delete(ITEM_PLACE, **keyed(Scope.PUBLISH, answers.Deleted, 404, 409))
 async def delete_template(ref: RefInPath, caller: Caller, use: Use) -> Json:
-    """Deletes a template; 409 while it is being built."""
+    """Deletes a template; 409 while it is being built. A machine that is held of it ends."""
     await use.registry.delete(caller.account, ref)
+    await use.held.end(caller.account, ref)
     return {"deleted": True}
 
 

@@ -42,8 +42,8 @@ Work = Callable[["Bake", PlanStep, Machine], Awaitable[None]]
 @dataclass(slots=True)
 class Bake:
     """`stack` are the layers that are done, base first; `scratch` a directory of this build's own; `source_files`
-    maps a fetched URL to its file there; `step` and `output` are what runs now. `timings_ms` is by phase, `step_ms`
-    by step."""
+    maps a fetched URL to its file there; `step` and `output` are what runs now, `running` the step that is made in
+    the machine, or failed there. `timings_ms` is by phase, `step_ms` by step."""
 
     request: BuildRequest
     tools: BuildTools
@@ -59,6 +59,7 @@ class Bake:
     source_files: dict[str, Path] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     step: str | None = None
+    running: PlanStep | None = None
     output: Output | None = None
     timings_ms: dict[str, int] = field(default_factory=dict)
     step_ms: dict[int, int] = field(default_factory=dict)
@@ -135,6 +136,7 @@ class Bake:
 
     async def _make(self, step: PlanStep, work: Work) -> None:
         begun, started = time.monotonic(), now_ms()
+        self.running = step
         await self._record(step, StepState.RUNNING, started, None, step.reason)
         await self.say(format_step_run(step.index, self._total(step), step.title, step.reason))
         try:
@@ -149,6 +151,7 @@ class Bake:
             with contextlib.suppress(IngotError):  # the cancellation comes first
                 await self._tell_failed(step, started, time.monotonic() - begun, "stopped")
             raise
+        self.running = None
         seconds = time.monotonic() - begun
         self.step_ms[step.index] = round(seconds * 1000)
         await self._record(step, StepState.DONE, started, round(seconds * 1000), step.reason)

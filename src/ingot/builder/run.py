@@ -1,11 +1,13 @@
 """One build from a request to a golden: a loop over the phases. Decides nothing; the plan does.
 
-However it ends, its machine is gone, its scratch files are gone, and the layers that were finished are kept.
+However it ends, its machine is gone, its scratch files are gone, and the layers that were finished are kept. The one
+exception is a machine that was asked for in case a step fails in it: it goes to whoever takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -14,12 +16,13 @@ from pathlib import Path
 from ingot.builder import phases
 from ingot.builder.bake import Bake
 from ingot.builder.failures import as_build_error, failed
+from ingot.builder.left import Take, leave_machine
 from ingot.builder.phases.compile import decide, given_for
 from ingot.builder.plan import Plan
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, clamped_spec, wanted_spec
 from ingot.builder.seat import Seat
-from ingot.errors import IngotError
+from ingot.errors import BuildError, IngotError
 from ingot.records.build import FailureCode
 from ingot.records.layer import Golden, Layer
 from ingot.store.tree import remove_tree
@@ -27,14 +30,15 @@ from ingot.store.tree import remove_tree
 _log = logging.getLogger(__name__)
 
 
-async def build(request: BuildRequest, tools: BuildTools, report: Reporter) -> Golden:
+async def build(request: BuildRequest, tools: BuildTools, report: Reporter, take: Take | None = None) -> Golden:
     """Builds the template and returns its golden, published. Raises BuildError with the failure that the terminal
-    frame shows, and CancelledError when it is cancelled, after everything of its machine is gone."""
+    frame shows, and CancelledError when it is cancelled, after everything of its machine is gone. `take` is called
+    before BuildError is raised, when the flags ask to keep the machine of a step that fails."""
     limit = build_deadline(request)
     scratch = tools.staging / f"build-{uuid.uuid4().hex}"
     scratch.mkdir(parents=True)
     try:
-        return await _bake(request, tools, report, scratch, limit)
+        return await _bake(request, tools, report, scratch, limit, take)
     finally:
         await asyncio.shield(remove_tree(scratch))
 
@@ -51,14 +55,23 @@ def build_deadline(request: BuildRequest) -> float:
     return min(request.limits.build_timeout, request.template.build.timeout or request.limits.build_timeout)
 
 
-async def _bake(request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path, limit: float) -> Golden:
+async def _bake(
+    request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path, limit: float, take: Take | None
+) -> Golden:
     spec, _ = clamped_spec(wanted_spec(request.template, request.limits), request.limits)
     label = f"build {request.build_id} of {request.template.name}@{request.template.version}"
-    with tools.layers.hold() as hold:
-        async with Seat(tools, request.account, spec, label) as seat:
-            bake = Bake(request, tools, report, seat, spec, scratch, hold)
+    async with contextlib.AsyncExitStack() as resources:
+        hold = resources.enter_context(tools.layers.hold())
+        seat = await resources.enter_async_context(Seat(tools, request.account, spec, label))
+        bake = Bake(request, tools, report, seat, spec, scratch, hold)
+        try:
             await _run_in_time(bake, limit)
-            await seat.vacate()
+        except BuildError as error:
+            left = leave_machine(bake, error.failure, resources) if take is not None else None
+            if left is not None and take is not None:
+                take(left)
+            raise
+        await seat.vacate()
     assert bake.golden is not None, "archive ends with a golden"
     return bake.golden
 

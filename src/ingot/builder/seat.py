@@ -69,6 +69,16 @@ class Seat:
         self.opened += 1
         return self._machine
 
+    @property
+    def machine(self) -> Machine | None:
+        """The machine that is open now."""
+        ended = self._holder is None or self._holder.done()
+        return None if ended else self._machine
+
+    def forget_downloads(self) -> None:
+        """What the machine downloaded is not kept when it ends."""
+        self._keep = False
+
     def advance(self, key: str) -> None:
         """The machine was checkpointed, and what it captured is the layer `key` now."""
         self._stack = (*self._stack, key)

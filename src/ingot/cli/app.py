@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, conformance, fleet, keys, login, secrets, server, templates
+from ingot.cli import builds, computers, conformance, debugging, fleet, keeping, keys, login, secrets, server, templates
 
 app = typer.Typer(
     name="ingot",
@@ -38,10 +38,11 @@ app.command("publish")(templates.publish)
 app.command("validate")(templates.validate)
 app.command("plan")(templates.plan)
 app.command("ls")(templates.list_templates)
-app.command("build")(builds.build)
+app.command("build", cls=keeping.BuildCommand)(builds.build)
 app.command("logs")(builds.logs)
 app.command("status")(builds.status)
 app.command("cancel")(builds.cancel)
+app.command("debug")(debugging.debug)
 app.command("run")(computers.run)
 app.command("ps")(fleet.list_computers)
 app.command("exec")(fleet.run_in_computer)

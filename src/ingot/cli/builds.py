@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingot.cli.exit_codes import ExitCode
+from ingot.cli.keeping import KeepFlag, read_keep
 from ingot.cli.options import (
     Document,
     JsonFlag,
@@ -42,6 +43,7 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Build although there is a golden already.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Use no layer of earlier builds.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Build on the newest base image.")] = False,
+    keep_on_failure: KeepFlag = None,
     republish: Annotated[
         bool, typer.Option("--republish", help="With FILE: replace other content at the same ref.")
     ] = False,
@@ -55,7 +57,7 @@ def build(
     talk = Talk(as_json)
     found = ref_or_document(target)
     ref = found if isinstance(found, Ref) else _publish(talk, found, namespace, url, republish)
-    flags = BuildFlags(force=force, no_cache=no_cache, refresh=refresh)
+    flags = BuildFlags(force, no_cache, refresh, read_keep(keep_on_failure))
     answer = ask(url, lambda client: client.build(ref, flags))
     if follow and (answer.status is not BuildStatus.READY or progress is ProgressMode.RAWJSON):
         watching = Watch(ref, answer.attempt or None, progress, give_up_after, results_are_frames=False)

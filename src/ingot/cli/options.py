@@ -23,6 +23,9 @@ NamespaceFlag = Annotated[
 ]
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A template's file as it was read; `name` is what messages call it."""
@@ -49,6 +52,14 @@ def read_document(file: str) -> Document:
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
     return Document(file, content, "application/json" if file.endswith(".json") else "application/yaml")
+
+
+def read_duration(text: str) -> int:
+    """`90s`, `30m`, `2h` or bare seconds, as seconds; a usage error for what is none."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        raise typer.BadParameter(f"{text!r} is no duration such as 90s, 30m or 2h")
+    return int(number) * _UNITS[unit]
 
 
 def ref_or_document(target: str) -> Ref | Document:

@@ -60,6 +60,18 @@ class BuildAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldAnswer:
+    """The machine of a failed build that is kept. `expires_at` is ISO 8601."""
+
+    ref: str
+    attempt: int
+    phase: str
+    step: str
+    expires_at: str
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
     """`action` is `reuse` or `run`, `reason` why, in words."""
 
@@ -172,6 +184,17 @@ def build_from(raw: Json) -> BuildAnswer:
         failure=failure_from(raw["failure"]) if raw.get("failure") else None,
         error=_maybe(raw, "error"),
         golden=_maybe(raw, "golden_dir"),
+        raw=raw,
+    )
+
+
+def held_from(raw: Json) -> HeldAnswer:
+    return HeldAnswer(
+        ref=_text(raw, "ref"),
+        attempt=_number(raw, "attempt") or 0,
+        phase=str(raw.get("phase") or ""),
+        step=_text(raw, "step"),
+        expires_at=_text(raw, "expires_at"),
         raw=raw,
     )
 

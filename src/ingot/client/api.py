@@ -16,6 +16,7 @@ from ingot.client.answers import (
     BuildAnswer,
     ComputerAnswer,
     FindingAnswer,
+    HeldAnswer,
     Item,
     KeyAnswer,
     PlanAnswer,
@@ -26,6 +27,7 @@ from ingot.client.answers import (
     build_from,
     computer_from,
     finding_from,
+    held_from,
     item_from,
     key_from,
     list_of,
@@ -105,7 +107,9 @@ class Client:
     async def build(self, ref: Ref, flags: BuildFlags | None = None) -> BuildAnswer:
         """Starts a build, joins the running one, or answers `ready` at once when there is a golden."""
         flags = flags or BuildFlags()
-        query = _flags(force=flags.force, no_cache=flags.no_cache, refresh=flags.refresh)
+        query = _flags(force=flags.force, no_cache=flags.no_cache, refresh=flags.refresh) or {}
+        if flags.keep_on_failure:
+            query["keep_on_failure"] = str(flags.keep_on_failure)
         return build_from(await call(self._http, "POST", f"{_path(ref)}/build", query=query))
 
     async def status(self, ref: Ref) -> BuildAnswer:
@@ -114,6 +118,19 @@ class Client:
     async def cancel(self, ref: Ref) -> Mapping[str, Any]:
         """Asks the running build to end; NotFoundError when nothing builds."""
         return await call(self._http, "DELETE", f"{_path(ref)}/build")
+
+    async def held_machine(self, ref: Ref) -> HeldAnswer:
+        """The machine of the step that failed, where it is kept; NotFoundError `nothing_held`."""
+        return held_from(await call(self._http, "GET", f"{_path(ref)}/build/machine"))
+
+    async def debug(self, ref: Ref, command: str, timeout: float = 200) -> BashAnswer:
+        """Runs a shell command in the machine of the step that failed; `timeout` in seconds."""
+        body = {"command": command, "timeout": timeout}
+        path = f"{_path(ref)}/build/machine/bash"
+        return bash_from(await call(self._http, "POST", path, body=body, answer_timeout=timeout + 30))
+
+    async def end_held_machine(self, ref: Ref) -> None:
+        await call(self._http, "DELETE", f"{_path(ref)}/build/machine", answer_timeout=60)
 
     async def history(self, ref: Ref) -> Sequence[Mapping[str, Any]]:
         """All attempts, newest first, as the API shows them."""

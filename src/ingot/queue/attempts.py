@@ -36,7 +36,7 @@ class Wanted:
     @property
     def takes_golden(self) -> bool:
         """True when a golden that is there already will do."""
-        return self.golden is not None and self.flags == BuildFlags()
+        return self.golden is not None and self.flags.takes_golden
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,10 @@ def _check_room(connection: Connection, account: str, limits: WaitingLimits) -> 
 
 
 def _leader(connection: Connection, wanted: Wanted) -> str | None:
-    """A build of the same content that this one can wait for: one that heeds at least the same flags."""
+    """A build of the same content that this one can wait for: one that heeds at least the same flags. Who wants to
+    look into the machine of a step that fails needs a machine of his own."""
+    if wanted.flags.keep_on_failure:
+        return None
     query = select(builds.c.id).where(
         builds.c.digest == wanted.digest,
         builds.c.state.in_((BuildState.QUEUED.value, BuildState.RUNNING.value)),
@@ -165,6 +168,7 @@ def _add(connection: Connection, wanted: Wanted, *, state: BuildState, epoch: in
         "force": wanted.flags.force,
         "no_cache": wanted.flags.no_cache,
         "refresh": wanted.flags.refresh,
+        "keep_on_failure": wanted.flags.keep_on_failure,
         "phase": Phase.PUBLISH.value,
         "queued_ms": wanted.now,
         "reused": False,

@@ -71,8 +71,9 @@ class BuildQueue:
         - JOINED: another ref or account has the same content queued or running (`joined_to`).
         - QUEUED: it waits for `claim`.
 
-        `ready_golden` is a golden of `digest` known to be in the store (see `golden_of`); any flag means that
-        it is not wanted. `private` keeps to the account's own builds: for documents whose steps are given secrets.
+        `ready_golden` is a golden of `digest` known to be in the store (see `golden_of`); `force`, `no_cache` and
+        `refresh` mean that it is not wanted. With `keep_on_failure` a build joins no other ref's. `private` keeps to
+        the account's own builds: for documents whose steps are given secrets.
         Raises CapacityError `queue_full` or `quota_full`.
         """
         wanted = attempts.Wanted(account, ref, digest, flags, ready_golden, private, self._clock())

@@ -70,7 +70,7 @@ def _build(row: Row[Any], steps: tuple[StepRecord, ...]) -> Build:
         attempt=row.attempt,
         epoch=row.epoch,
         state=BuildState(row.state),
-        flags=BuildFlags(force=row.force, no_cache=row.no_cache, refresh=row.refresh),
+        flags=BuildFlags(row.force, row.no_cache, row.refresh, row.keep_on_failure),
         phase=None if row.phase is None else Phase(row.phase),
         step=row.step,
         queued_ms=row.queued_ms,

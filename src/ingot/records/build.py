@@ -66,17 +66,27 @@ class Failure:
     last_lines: tuple[str, ...] = ()
 
 
+KEEP_SECONDS = (60, 7200)
+"""The least and the most for which a failed step's machine can be held."""
+
 CANCELLED_ON_REQUEST = Failure(FailureCode.CANCELLED, "cancelled on request")
 
 
 @dataclass(frozen=True, slots=True)
 class BuildFlags:
     """How a build was asked for. `force` builds although a golden exists, `no_cache` ignores known layers,
-    `refresh` takes the newest base image."""
+    `refresh` takes the newest base image. `keep_on_failure` is for how many seconds the machine of a step that fails
+    is held, 0 not at all."""
 
     force: bool = False
     no_cache: bool = False
     refresh: bool = False
+    keep_on_failure: int = 0
+
+    @property
+    def takes_golden(self) -> bool:
+        """True when a golden that is there already will do: then nothing can fail."""
+        return not (self.force or self.no_cache or self.refresh)
 
     def is_served_by(self, other: BuildFlags) -> bool:
         """True when a build under way with the flags `other` gives what these ask for. `force` asks for a build
@@ -138,3 +148,17 @@ class Build:
         if self.state is BuildState.READY:
             return Result.READY
         return self.failure.code.result if self.failure is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldMachine:
+    """The machine of a failed build, held as the step left it that failed. Times are milliseconds since the epoch."""
+
+    build_id: str
+    account: str
+    ref: Ref
+    attempt: int
+    phase: Phase
+    step: str
+    held_ms: int
+    expires_ms: int

@@ -7,12 +7,13 @@ left out, unless its docstring says so. Nothing here ever shows a secret of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from ingot.records.account import ApiKey, Scope
-from ingot.records.build import Build, BuildStatus, Failure, StepRecord, StepState
+from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, StepRecord, StepState
 from ingot.records.computer import Computer, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
@@ -77,7 +78,7 @@ def attempt_detail_json(build: Build, *, queue_position: int | None = None) -> J
     """One attempt with everything: its steps, and the manifest once it is ready."""
     return {
         **attempt_json(build, queue_position=queue_position),
-        "flags": {"force": build.flags.force, "no_cache": build.flags.no_cache, "refresh": build.flags.refresh},
+        "flags": asdict(build.flags),
         "steps": [step_json(step) for step in build.steps],
         "manifest": build.manifest,
     }
@@ -112,6 +113,17 @@ def failure_json(failure: Failure) -> Json:
         "exit_code": failure.exit_code,
         "message": failure.message,
         "last_lines": list(failure.last_lines),
+    }
+
+
+def held_json(held: HeldMachine) -> Json:
+    return {
+        "ref": str(held.ref),
+        "attempt": held.attempt,
+        "phase": held.phase.value,
+        "step": held.step,
+        "held_at": iso_time(held.held_ms),
+        "expires_at": iso_time(held.expires_ms),
     }
 
 

@@ -109,6 +109,7 @@ builds = Table(
     Column("force", Boolean, nullable=False),
     Column("no_cache", Boolean, nullable=False),
     Column("refresh", Boolean, nullable=False),
+    Column("keep_on_failure", Integer, nullable=False, server_default="0"),
     Column("phase", Text),
     Column("step", Text),
     Column("queued_ms", BigInteger, nullable=False),
