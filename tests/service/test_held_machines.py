@@ -57,8 +57,7 @@ class Works:
 
     def lines(self, build: Build) -> str:
         """The stored frames of an attempt, as text."""
-        files = [path for path in (self.stage.directory / "logs").rglob("*") if path.is_file()]
-        return "".join(path.read_text(errors="replace") for path in files if build.id in str(path))
+        return (self.stage.directory / "logs" / build.id / "events.sse").read_text()
 
     @property
     def running(self) -> int:
