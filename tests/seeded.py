@@ -18,7 +18,7 @@ from ingot.builder.packages import describe_base
 from ingot.machine.container import ContainerBackend
 from ingot.machine.contract import Backend, Captured
 from ingot.machine.qemu import QemuBackend
-from ingot.machine.qemu.base import DISK
+from ingot.machine.qemu.base_disk import DISK
 from ingot.process import Sink
 from ingot.storage.objects import DirectoryObjects
 from ingot.store.archive import Archive

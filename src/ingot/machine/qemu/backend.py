@@ -21,7 +21,7 @@ from typing import Any
 
 from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
-from ingot.machine.qemu import base, findings, home, state
+from ingot.machine.qemu import base_disk, findings, home, state
 from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
 from ingot.machine.qemu.home import Home
@@ -101,7 +101,7 @@ class QemuBackend(Backend):
         *,
         hostname: str = "",
     ) -> AsyncIterator[Machine]:
-        base_bytes = (stack[0] / base.DISK).stat().st_size
+        base_bytes = (stack[0] / base_disk.DISK).stat().st_size
         hardware = hardware_of(spec, self._settings.accelerator, await self._version(), base_bytes)
         opening = Opening(hardware, tuple(stack), label, records=not hostname)
         found = await in_thread(partial(state.find_state, stack[-1], hardware))
@@ -117,10 +117,10 @@ class QemuBackend(Backend):
             yield machine
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
-        return await base.make_base(into, self._settings.ca_bundle, self._settings.mirror, sink)
+        return await base_disk.make_base(into, self._settings.ca_bundle, self._settings.mirror, sink)
 
     def base_recipe(self) -> str:
-        return base.recipe(self._settings.ca_bundle, self._settings.mirror)
+        return base_disk.recipe(self._settings.ca_bundle, self._settings.mirror)
 
     async def pack(self, layer: Path, archive: Path) -> None:
         belongs = state.belongs(layer)
@@ -199,9 +199,9 @@ class QemuBackend(Backend):
         elif opening.state is not None:
             memory = opening.state.memory
         return Places(
-            kernel=root / base.KERNEL,
-            initramfs=root / base.INITRAMFS,
-            disks=[root / base.DISK, *(layer / LAYER_DISK for layer in opening.stack[1:])],
+            kernel=root / base_disk.KERNEL,
+            initramfs=root / base_disk.INITRAMFS,
+            disks=[root / base_disk.DISK, *(layer / LAYER_DISK for layer in opening.stack[1:])],
             disk=place.disk,
             memory=memory,
             shares_memory=opening.records,
@@ -222,7 +222,7 @@ class QemuBackend(Backend):
 
     async def _booted(self, hardware: Hardware, root: Path) -> Path:
         """The directory with the base, booted on this hardware: made when it is not there."""
-        identity = await in_thread(partial(base.read_identity, root))
+        identity = await in_thread(partial(base_disk.read_identity, root))
         text = json.dumps([hardware.to_json(), identity], sort_keys=True)
         name = hashlib.sha256(text.encode()).hexdigest()[:24]
         place = self._boots.directory / name

@@ -21,7 +21,7 @@ from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineL
 from ingot.machine.contract import Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import DEFAULT_ENVIRONMENT
 from ingot.machine.qemu import state
-from ingot.machine.qemu.base import EXCERPT
+from ingot.machine.qemu.base_disk import EXCERPT
 from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
