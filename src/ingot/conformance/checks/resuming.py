@@ -89,7 +89,7 @@ async def over(subject: Subject) -> None:
             must(await stream.all(5) == b"", "the 204 has a body")
 
 
-@check("resume.cuts")
+@check("resume.cuts", alone=True)
 async def cuts(subject: Subject) -> None:
     """A reader whose connection breaks again and again, at any byte, ends with every frame once."""
     await _cut(subject, cuts=60, lines=400)
