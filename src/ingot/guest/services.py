@@ -54,6 +54,11 @@ def supervisor_files(template: Template) -> tuple[GuestFile, ...]:
     )
 
 
+def launches_more(template: Template) -> bool:
+    """Whether a launched machine runs more than its build did."""
+    return list(_launch_sections(template)) != list(_build_sections(template))
+
+
 def literal(env: Mapping[str, EnvValue]) -> dict[str, str]:
     """The variables of an environment that need no secret."""
     return {name: value for name, value in env.items() if isinstance(value, str)}
@@ -103,7 +108,7 @@ def _once_section(name: str) -> str:
 
 def _watchdog_section() -> str:
     return (
-        f"\n[program:ingot-health]\ncommand=/usr/bin/python3 -I {layout.HEALTH_PROGRAM} watch\n"
+        f'\n[program:ingot-health]\ncommand=/bin/sh -c "sleep 10; exec python3 -I {layout.HEALTH_PROGRAM} watch"\n'
         "autorestart=true\nstartsecs=1\nredirect_stderr=true\n"
         f"stdout_logfile={layout.service_log('ingot-health')}\nstdout_logfile_maxbytes=1MB\nstdout_logfile_backups=0\n"
     )

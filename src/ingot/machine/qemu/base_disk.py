@@ -132,7 +132,7 @@ async def _with_needed(tree: Path, version: str, module: str) -> list[Path]:
 def _furnish(tree: Path) -> None:
     programs, payload = tree / _PROGRAMS, resources.files("ingot.machine.qemu") / "payload"
     programs.mkdir(parents=True)
-    for name in ("arrive", "hold", "network", "run"):
+    for name in ("arrive", "hold", "network"):
         (programs / name).write_bytes((payload / name).read_bytes())
         (programs / name).chmod(0o755)
     system = tree / "etc/systemd/system"
