@@ -22,17 +22,18 @@ import uvloop
 
 from ingot.access import Access
 from ingot.api.app import create_app
+from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
-from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
+from ingot.building import BuildingMachines
 from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.control import Control
 from ingot.credentials import local_url, write_key
@@ -170,6 +171,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         await computers.resume()
         hold_limits = HoldLimits(settings.held_machines, settings.account_held_machines)
         held = await stack.enter_async_context(HeldMachines(hold_limits))
+        building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
         control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers, held)
@@ -184,7 +186,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         )
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
-        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
+        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics, building))
         services = Services(
             registry=registry,
             queue=queue,
@@ -193,6 +195,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             builds=control,
             computers=computers,
             held=held,
+            building=building,
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
@@ -229,9 +232,11 @@ async def _open_store(
     return BuildTools(backend, layers, goldens, archive, base_images, downloads, staging), collector
 
 
-def _workshop(control: Control, vault: Vault, tools: BuildTools, metrics: Metrics) -> Workshop:
+def _workshop(
+    control: Control, vault: Vault, tools: BuildTools, metrics: Metrics, building: BuildingMachines
+) -> Workshop:
     async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
-        return await build(request, tools, report, control.held.take)
+        return await build(request, tools, report, control.held.take, building.watch)
 
     take_over = control.dispatch.take_over
     return Workshop(control.prepare, build_golden, take_over, vault.reveal_all, metrics.count_build, control.held)

@@ -26,7 +26,9 @@ from ingot.api import (
     schema,
     screen,
     secrets,
+    supervised,
     templates,
+    terminal,
     workspaces,
 )
 from ingot.api.errors import error_response
@@ -40,6 +42,8 @@ ROUTERS = (
     schema.router,
     computers.router,
     screen.router,
+    terminal.router,
+    supervised.router,
     *workspaces.ROUTERS,
     templates.router,
     builds.router,

@@ -19,14 +19,15 @@ from typing import Any
 from ingot.computer_records import ComputerRecords
 from ingot.errors import CapacityError, ConflictError, IngotError, NotFoundError
 from ingot.launcher.hardware import HostHardware, choose_spec, host_hardware
+from ingot.launcher.inspecting import read_log, read_services
 from ingot.launcher.life import Ending, Life
 from ingot.launcher.making import clone_of, new_computer, screen_password
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import python_command, shell_command
 from ingot.launcher.supplies import Reveal, Start, Supplies
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Backend, Viewer
-from ingot.records.computer import SETTLED, Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.machine.contract import Backend, Terminal, Viewer
+from ingot.records.computer import SETTLED, Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.item import Item
 from ingot.settings import Settings
 from ingot.store.goldens import GoldenStore
@@ -189,6 +190,21 @@ class Computers:
     def view(self, account: str, computer_id: str) -> AbstractAsyncContextManager[Viewer]:
         """A connection to its screen. The same, and CapacityError when many are open."""
         return self._life(account, computer_id).viewing()
+
+    def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root on a terminal. ConflictError when the computer does not run, CapacityError when it has
+        many already."""
+        return self._life(account, computer_id).terminal(cols, rows)
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        """What its supervisor runs. ConflictError when the computer does not run."""
+        life = self._life(account, computer_id)
+        return await read_services(life.run, life.template)
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        """The last lines of a service's log. The same, and NotFoundError for a service that it does not have."""
+        life = self._life(account, computer_id)
+        return await read_log(life.run, life.template, service, lines)
 
     # -- asked for by the server ---------------------------------------------------------------------------
 

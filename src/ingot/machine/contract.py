@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -30,6 +30,14 @@ NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 Viewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 """A connection to a machine's screen, speaking RFB."""
+
+
+Show = Callable[["Machine"], None]
+"""Gets a machine whose screen can be looked at."""
+
+
+def show_nobody(machine: Machine) -> None:
+    """A `Show` for when nobody looks."""
 
 
 class Keep(Enum):
@@ -178,13 +186,17 @@ class Backend(ABC):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AbstractAsyncContextManager[Machine]:
         """A machine on the layers of `stack` (directories that `checkpoint`, `copy` or `make_base` filled, base
         first). `label` tells an operator what it is for; it shows in the host's listings.
 
         With a `hostname` it is a computer of its own: it gets that name and identities of its own (machine id,
         hardware address, SSH host keys at their next start, entropy) before anything captured goes on, and its
-        running state cannot be kept. Without, it is a build's machine."""
+        running state cannot be kept. Without, it is a build's machine.
+
+        `show` is called with a machine that is only coming up, where it has a screen: nothing but that may be asked of
+        it, and it may be another one than is opened in the end."""
 
     @abstractmethod
     async def make_base(self, into: Path, sink: Sink) -> Captured:

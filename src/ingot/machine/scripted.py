@@ -19,7 +19,17 @@ from pathlib import Path
 import zstandard
 
 from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
-from ingot.machine.contract import NO_ENVIRONMENT, Backend, Captured, DownloadMount, Finding, Keep, Machine
+from ingot.machine.contract import (
+    NO_ENVIRONMENT,
+    Backend,
+    Captured,
+    DownloadMount,
+    Finding,
+    Keep,
+    Machine,
+    Show,
+    show_nobody,
+)
 from ingot.machine.scripted_terminal import ScriptedTerminal, scripted_terminal
 from ingot.machine.threads import in_thread
 from ingot.machine.volatile import is_volatile
@@ -162,6 +172,7 @@ class ScriptedBackend(Backend):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AsyncIterator[Machine]:
         self.opened.append((spec, tuple(stack), label))
         files = await in_thread(
