@@ -5,7 +5,21 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, conformance, debugging, fleet, keeping, keys, login, secrets, server, templates
+from ingot.cli import (
+    builds,
+    computers,
+    conformance,
+    debugging,
+    fleet,
+    keeping,
+    keys,
+    login,
+    secrets,
+    server,
+    services,
+    shell,
+    templates,
+)
 
 app = typer.Typer(
     name="ingot",
@@ -46,6 +60,8 @@ app.command("debug")(debugging.debug)
 app.command("run")(computers.run)
 app.command("ps")(fleet.list_computers)
 app.command("exec")(fleet.run_in_computer)
+app.command("shell")(shell.shell)
+app.command("services")(services.services)
 app.command("start")(fleet.start)
 app.command("stop")(fleet.stop)
 app.command("restart")(fleet.restart)
