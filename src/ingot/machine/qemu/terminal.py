@@ -37,7 +37,7 @@ class QemuTerminal(Terminal):
                 if kind == b"o" and body:
                     return body
                 if kind == b"x":
-                    self._status = int(body) if body.isdigit() else _KILLED
+                    self._status = int(body) if body.isdigit() and len(body) <= 3 else _KILLED
         return b""
 
     async def write(self, typed: bytes) -> None:
