@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
+import secrets
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,6 +175,39 @@ async def test_packages_are_told_from_the_layer_without_opening_its_disk(
         await machine.checkpoint(layer)
     assert (layer / "diff/usr/local/lib/python3.11/dist-packages/six-1.0.dist-info").is_dir()
     assert (layer / "diff/var/lib/dpkg/status").read_bytes().startswith(b"Package: ")
+
+
+async def test_commands_get_what_they_are_given_and_nothing_else(vms: QemuBackend, vm_base: Path) -> None:
+    async def run(*argv: str, **more: Any) -> tuple[int, str]:
+        output = Output()
+        result = await machine.exec(Command(argv, more.pop("timeout", 60.0), **more), output)
+        return result.exit_code, output.text
+
+    async with vms.open(SMALL, [vm_base]) as machine:
+        typed = secrets.token_bytes(300_000)
+        assert (await run("sha256sum", stdin=typed))[1].startswith(hashlib.sha256(typed).hexdigest())
+        assert await run("true", stdin=typed) == (0, ""), "what is not read holds nothing up"
+        assert await run("sh", "-c", "cat; readlink /proc/self/fd/0") == (0, "/dev/null\n")
+        shown = await run("sh", "-c", 'pwd; id -un; echo "$A|$HOME|$USER"; ulimit -n', cwd="/srv", env={"A": "b c=d"})
+        assert shown == (0, "/srv\nroot\nb c=d|/root|root\n65536\n")
+        assert await run("sh", "-c", "echo $HOME $(id -un) $(id -Gn)", user="orgo") == (
+            0,
+            "/home/orgo orgo orgo\n",
+        )
+        assert await run("true", user="nobody1") == (126, "there is no user nobody1 in the machine\n")
+        assert await run("no-such-program") == (127, "no-such-program: No such file or directory\n")
+        assert (await run("true", cwd="/nowhere"))[0] == 126
+        assert (await run("sh", "-c", "kill -9 $$"))[0] == 137
+        assert await run("sh", "-c", "(sleep 1; echo late; sleep 600) & echo begun") == (0, "begun\n")
+        answers = await asyncio.gather(*(run("sh", "-c", f"sleep 0.5; echo {number}") for number in range(12)))
+        assert answers == [(0, f"{number}\n") for number in range(12)]
+        assert (await run("sleep", "600", timeout=0.01))[0] == 137
+        for delay in (0.0, 0.02, 0.1):
+            starting = asyncio.create_task(run("sleep", "9702"))
+            await asyncio.sleep(delay)
+            starting.cancel()
+            await asyncio.wait([starting])
+        assert "9702" not in (await run("pgrep", "-x", "-a", "sleep"))[1]
 
 
 async def test_out_of_memory_and_a_full_disk_are_told(vms: QemuBackend, vm_base: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
 from ingot.guest.boot import machine_environment
+from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
@@ -63,12 +64,13 @@ class _Places:
 class Life:
     """`settled` is set when the computer runs for the first time, or is over. The row is written as it changes."""
 
-    def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers) -> None:
+    def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers, merging: Merging) -> None:
         self.settled = asyncio.Event()
         self._tracked = tracked
         self._start = start
         self._backend = backend
         self._own = own
+        self._merging = merging
         self._machine: Machine | None = None
         self._end = asyncio.Event()
         self._ending: Ending | None = None
@@ -203,9 +205,8 @@ class Life:
         computer, failure = self._tracked.computer, None
         try:
             label = f"computer {computer.instance_id} {computer.ref}"
-            async with self._backend.open(
-                computer.spec, self._start.stack, label=label, hostname=computer.hostname
-            ) as machine:
+            stack = await self._merging.stack(self._tracked, self._start.golden)
+            async with self._backend.open(computer.spec, stack, label=label, hostname=computer.hostname) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
                 try:

@@ -215,6 +215,15 @@ class Backend(ABC):
     async def unpack(self, archive: Path, into: Path) -> Captured:
         """The reverse of `pack`, into an empty directory, durably. Raises CorruptStoreError for a bad archive."""
 
+    @abstractmethod
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        """Makes one layer in the empty directory `into`, durably, that means on top of `below` what `layers` mean there
+        together, deletions as well; both base first. They are only read, and may be in use. Raises HostError."""
+
+    @abstractmethod
+    def weigh(self, layer: Path) -> int:
+        """What merging a layer costs, in a unit of the backend's own. Blocking."""
+
     async def recover(self, machine: str, into: Path) -> Captured | None:
         """What a machine of a killed server (its `id`) wrote since it opened, captured into the empty directory `into`
         as `checkpoint` does, durably; None when nothing of it can be had. Call it before `sweep`, which removes what

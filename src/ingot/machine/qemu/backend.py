@@ -26,6 +26,7 @@ from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
+from ingot.machine.qemu.merging import merge_disks
 from ingot.machine.qemu.network import guarded
 from ingot.machine.qemu.state import State
 from ingot.machine.threads import in_thread
@@ -142,6 +143,14 @@ class QemuBackend(Backend):
         except CommandError as error:
             raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
         return await in_thread(partial(_measure, into))
+
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        await merge_disks([layer / LAYER_DISK for layer in layers], into / LAYER_DISK)
+        await in_thread(partial(state.sync, into / LAYER_DISK))
+        return await in_thread(partial(_measure, into))
+
+    def weigh(self, layer: Path) -> int:
+        return (layer / LAYER_DISK).stat().st_blocks
 
     async def recover(self, machine: str, into: Path) -> Captured | None:
         """Its newest disk, as it was: the file system mends itself when it is booted."""

@@ -117,22 +117,29 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
 
 
 def create_disk_argv(disk: Path, hardware: Hardware) -> list[str]:
+    """Makes a machine's empty disk."""
+    return empty_disk_argv(disk, hardware.disk_mb * 2**20)
+
+
+def empty_disk_argv(disk: Path, size_bytes: int) -> list[str]:
     """Makes an empty disk. Its clusters are as small as the file system's blocks, so that a deleted file leaves none
     of its bytes in a layer."""
-    size = f"{hardware.disk_mb}M"
-    return ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(disk), size]
+    return ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(disk), str(size_bytes)]
 
 
 def disk_node(name: str, disk: Path, below: Sequence[Path]) -> dict[str, Any]:
     """A writable disk on the layers `below` it, base first, as QEMU names block devices."""
-    return {"node-name": name, **_image(disk, discard=True), "backing": _chain(below)}
+    [first, *layers] = below
+    base = {"driver": "raw", "read-only": True, "file": _file(first)}
+    return {"node-name": name, **_image(disk, discard=True), "backing": chain_node(layers, base)}
 
 
-def _chain(layers: Sequence[Path]) -> Mapping[str, Any]:
-    [*below, top] = layers
-    if not below:
-        return {"driver": "raw", "read-only": True, "file": _file(top)}
-    return {"read-only": True, **_image(top), "backing": _chain(below)}
+def chain_node(disks: Sequence[Path], base: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    """Read-only disks on a `base`, the lowest first."""
+    node = base
+    for disk in disks:
+        node = {"read-only": True, **_image(disk), "backing": node}
+    return node
 
 
 def _image(path: Path, *, discard: bool = False) -> dict[str, Any]:

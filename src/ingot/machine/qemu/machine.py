@@ -25,6 +25,7 @@ from ingot.machine.qemu.base_disk import EXCERPT
 from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
+from ingot.machine.qemu.helper import Helper, command_head
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.output import End, read_output
 from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
@@ -35,7 +36,7 @@ from ingot.records.machine import Command, CommandResult, GuestFile
 LAYER_DISK = "disk.qcow2"
 _PROGRAMS = "/usr/lib/ingot/machine"
 _GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
-_KILL = 5.0
+_KILL, _KILLS = 5.0, 5
 _HANG_UP = 4.0
 _QUICK = 60.0
 _QUICK_POLL = 0.01
@@ -68,6 +69,7 @@ class QemuMachine(Machine):
         self._records = records
         self._disk = home.disk
         self._disks = self._commands = 0
+        self._helper = Helper(emulator.places.arrival)
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._terminals: dict[str, contextlib.AsyncExitStack] = {}
@@ -78,31 +80,19 @@ class QemuMachine(Machine):
     async def arrive(self, identity: Identity | None) -> None:
         """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on. A process that
         waits for it inside does it. Raises MachineLostError."""
-        own = [] if identity is None else [identity.hostname, identity.machine_id, identity.address]
-        try:
-            async with asyncio.timeout(_ARRIVAL):
-                reader, writer = await asyncio.open_unix_connection(str(self._emulator.places.arrival))
-                try:
-                    await _ask(reader, writer, "time")  # the first answer takes longest, and would tell the time badly
-                    before = time.time_ns()
-                    inside = int(await _ask(reader, writer, "time"))
-                    offset = (before + time.time_ns()) // 2 - inside
-                    said = await _ask(reader, writer, f"arrive {offset} {secrets.token_hex(64)} {' '.join(own)}")
-                finally:
-                    writer.close()
-        except (OSError, ValueError, TimeoutError) as error:
-            raise MachineLostError(f"the machine did not take up its clock and identity: {error!r}") from error
-        if said != "ok":
-            raise MachineLostError(f"the machine could not take up its clock and identity: {said}")
+        own = () if identity is None else (identity.hostname, identity.machine_id, identity.address)
+        await self._helper.arrive(own)
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
         begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
         self._commands += 1
         group = f"c{self._commands}-{nonce[:6]}"
-        async with self._port() as (number, reader):
-            process = await self._start(command, number, nonce, group)
-            ending = asyncio.ensure_future(read_output(reader, nonce, sink))
+        async with self._port() as (number, reader, writer):
+            head = command_head(command, group, _environment(command)) if await self._helper.can_run() else b""
+            give = partial(writer.write, head + command.stdin if head else b"")
+            ending = asyncio.ensure_future(read_output(reader, nonce, sink, give))
             try:
+                process = await self._start(command, number, head, nonce, group)
                 try:
                     async with asyncio.timeout(command.timeout):
                         end = await asyncio.shield(ending)
@@ -116,7 +106,8 @@ class QemuMachine(Machine):
             finally:
                 ending.cancel()
                 await asyncio.gather(ending, return_exceptions=True)
-            await self._reap(process)
+            if process is not None:
+                await self._reap(process)
         return CommandResult(
             exit_code=137 if timed_out else end.status,
             duration_ms=round((time.monotonic() - begun) * 1000),
@@ -212,13 +203,14 @@ class QemuMachine(Machine):
         return said.decode(errors="replace")
 
     async def close(self) -> None:
+        await self._helper.close()
         for _, writer in self._ports.values():
             writer.close()
 
     # --- commands
 
     @contextlib.asynccontextmanager
-    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
+    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader, asyncio.StreamWriter]]:
         """A port that no other command uses. One whose command did not end is not used again."""
         number = await self._free.get()
         if number not in self._ports:
@@ -227,10 +219,15 @@ class QemuMachine(Machine):
                 self._ports[number] = await asyncio.open_unix_connection(str(place))
             except OSError as error:
                 raise MachineLostError(f"the machine is gone: {error.strerror}") from error
-        yield number, self._ports[number][0]
+        yield number, *self._ports[number]
         self._free.put_nowait(number)
 
-    async def _start(self, command: Command, port: int, nonce: str, group: str) -> int:
+    async def _start(self, command: Command, port: int, head: bytes, nonce: str, group: str) -> int | None:
+        """Has the helper start it; where that one is too old (no `head`) the agent does, whose process id is
+        returned."""
+        if head:
+            await self._helper.start(port, nonce, head, command.stdin)
+            return None
         arguments: dict[str, Any] = {
             "path": f"{_PROGRAMS}/run",
             "arg": [f"ingot.{port}", nonce, group, command.user, command.cwd, *command.argv],
@@ -267,14 +264,15 @@ class QemuMachine(Machine):
             await uninterrupted(parts.aclose())
 
     async def _kill(self, group: str, ending: asyncio.Future[End]) -> End:
-        """Kills a command and all it started. MachineLostError when that has no effect."""
+        """Kills a command and all it started, also one that is only about to begin. MachineLostError when that has no
+        effect."""
         script = f"[ ! -e {_GROUP}/{group} ] || echo 1 >{_GROUP}/{group}/cgroup.kill"
-        await self.run_quickly(["/bin/sh", "-c", script])
-        try:
-            async with asyncio.timeout(_KILL):
-                return await asyncio.shield(ending)
-        except TimeoutError:
-            raise MachineLostError(f"a command could not be killed within {_KILL:g} s") from None
+        for _ in range(_KILLS):
+            await self.run_quickly(["/bin/sh", "-c", script])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILL / _KILLS):
+                    return await asyncio.shield(ending)
+        raise MachineLostError(f"a command could not be killed within {_KILL:g} s")
 
     async def _reap(self, process: int) -> None:
         """Has the agent forget a process that ended."""
@@ -357,11 +355,6 @@ class QemuMachine(Machine):
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])
-
-
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: str) -> str:
-    writer.write(f"{request}\n".encode())
-    return (await reader.readline()).decode(errors="replace").strip()
 
 
 def _environment(command: Command) -> dict[str, str]:
