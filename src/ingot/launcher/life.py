@@ -16,7 +16,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
+from ingot.errors import (
+    HOST_FULL,
+    MAKE_ROOM,
+    CapacityError,
+    ConflictError,
+    DeadlineError,
+    IngotError,
+    MachineError,
+    MachineLostError,
+    lacks_room,
+)
 from ingot.guest.boot import machine_environment
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
@@ -192,9 +202,10 @@ class Life:
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = str(error)
-        except Exception:
+        except Exception as error:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
-            failure = "an error of Ingot's own; see the server's log"
+            own = "an error of Ingot's own; see the server's log"
+            failure = f"{HOST_FULL}; {MAKE_ROOM}" if lacks_room(error) else own
         finally:
             self._machine = None
             self._env, self._start = {}, replace(self._start, secrets={})

@@ -12,10 +12,11 @@ import ipaddress
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ingot.errors import CommandError, DeadlineError, HostError
+from ingot.errors import CommandError, DeadlineError, HostError, MachineLostError
 from ingot.machine.container import syscalls
 from ingot.machine.container.descriptors import hand_over, open_pipe, wait_readable
 from ingot.machine.container.ids import FIRST_ID, ID_COUNT
@@ -40,6 +41,7 @@ _REJECTED_4 = [
 _REJECTED_6 = ["::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8"]
 
 _READY_TIMEOUT = 15.0
+_Result = TypeVar("_Result")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -152,6 +154,22 @@ class Carrier:
             raise HostError(f"slirp4netns ended before the network was up: {said}", hint="run `ingot doctor`")
         self._up = True
 
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
+    async def unless_ended(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """The result of `work`. When the network ends first, `work` is cancelled and MachineLostError raised, with the
+        code `network`: what would fail in the machine hours later fails now."""
+        running, ending = asyncio.ensure_future(work), asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+        finally:
+            for task in (running, ending):
+                task.cancel()
+            await asyncio.gather(running, ending, return_exceptions=True)
+        self.check()
+        raise AssertionError("the process has ended")
+
+    def check(self) -> None:
+        """MachineLostError, with the code `network`, when the network has ended."""
+        if self._process.returncode is not None:
+            raise MachineLostError("the machine's network has ended: slirp4netns is gone", code="network")

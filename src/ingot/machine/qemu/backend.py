@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
+from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError, lacks_room
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
 from ingot.machine.qemu import base_disk, findings, home, state
 from ingot.machine.qemu.emulator import Emulator, running
@@ -27,6 +27,7 @@ from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hard
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
 from ingot.machine.qemu.network import guarded
+from ingot.machine.qemu.room import explained
 from ingot.machine.qemu.state import State
 from ingot.machine.threads import in_thread
 from ingot.process import Sink, run
@@ -113,7 +114,8 @@ class QemuBackend(Backend):
             opening = Opening(hardware, tuple(stack), label, not hostname, found)
         async with self._opened(opening) as machine:
             machine.resumed = found is not None
-            await machine.arrive(_new_identity(hostname) if hostname else None)
+            with explained(self._machines):
+                await machine.arrive(_new_identity(hostname) if hostname else None)
             yield machine
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
@@ -130,7 +132,7 @@ class QemuBackend(Backend):
         try:
             await run([*argv, *names], timeout=_PACK)
         except CommandError as error:
-            raise HostError(f"a layer cannot be packed: {error}", hint="is there room on the disk?") from error
+            raise HostError(f"a layer cannot be packed: {error}") from error
         await in_thread(partial(state.sync, archive))
 
     async def unpack(self, archive: Path, into: Path) -> Captured:
@@ -138,6 +140,8 @@ class QemuBackend(Backend):
         try:
             await run(argv, timeout=_PACK)
         except CommandError as error:
+            if lacks_room(error):
+                raise HostError(f"{archive.name} cannot be unpacked: {error}") from error
             raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
         return await in_thread(partial(_measure, into))
 
@@ -177,8 +181,9 @@ class QemuBackend(Backend):
             argv = make_argv(opening.hardware, places, resumes=opening.state is not None)
             guarding = guarded(place.sockets, self._settings.allow_networks)
             async with guarding as guard, running([*guard.prefix, *argv], places) as emulator:
-                await self._begin(emulator, opening)
-                machine = QemuMachine(place, emulator, opening.hardware, records=opening.records)
+                with explained(place.files):
+                    await self._begin(emulator, opening)
+                machine = QemuMachine(place, emulator, opening.hardware, guard.carrier, records=opening.records)
                 machine.warnings += guard.warnings
                 try:
                     if opening.state is None:
@@ -234,15 +239,14 @@ class QemuBackend(Backend):
         return place
 
     async def _boot(self, hardware: Hardware, root: Path, place: Path) -> None:
-        making = place.with_suffix(".making")
-        await in_thread(partial(_make_anew, making))
-        try:
-            opening = Opening(hardware, (root,), "booting the base", records=True)
-            async with self._opened(opening) as machine:
-                await machine.checkpoint(making, Keep.CACHE)
-            making.rename(place)
-        finally:
-            await in_thread(partial(shutil.rmtree, making, ignore_errors=True))
+        """Captured among the machine's own files: a server that is killed leaves nothing half-made behind them."""
+        place.parent.mkdir(exist_ok=True)
+        opening = Opening(hardware, (root,), "booting the base", records=True)
+        async with self._opened(opening) as machine:
+            captured = self._machines / machine.id / "booted"
+            captured.mkdir()
+            await machine.checkpoint(captured, Keep.CACHE)
+            captured.rename(place)
 
     async def _version(self) -> str:
         if not self._emulator_version:
@@ -262,14 +266,9 @@ def _keep_newest(directory: Path, used: Path) -> None:
     """Marks a boot as used, and removes those that were not used for longest. A machine that began from one of them has
     what it needs of it."""
     os.utime(used)
-    boots = sorted((path for path in directory.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
+    boots = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime)
     for old in boots[:-_KEPT_BOOTS]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _make_anew(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
 
 
 def _measure(directory: Path) -> Captured:
