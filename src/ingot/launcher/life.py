@@ -225,7 +225,7 @@ class Life:
         start, tracked = self._start, self._tracked
         problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
         self._machine, self._used = machine, _now()
-        told = [tracked.computer.error, *problems]
+        told = [tracked.computer.error, machine.not_resumed, *problems]
         self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
         await tracked.note()
         self.settled.set()

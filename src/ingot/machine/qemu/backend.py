@@ -114,6 +114,7 @@ class QemuBackend(Backend):
             opening = Opening(hardware, tuple(stack), label, not hostname, found)
         async with self._opened(opening) as machine:
             machine.resumed = found is not None
+            machine.not_resumed = _why_not(await in_thread(partial(self.needs, stack[-1])), hardware)
             with explained(self._machines):
                 await machine.arrive(_new_identity(hostname) if hostname else None)
             yield machine
@@ -155,7 +156,7 @@ class QemuBackend(Backend):
         return await in_thread(partial(_measure, into))
 
     def needs(self, layer: Path) -> Mapping[str, Any]:
-        return state.read_hardware(layer)
+        return state.read_hardware(layer) if state.belongs(layer) else {}
 
     def cached_state(self, layer: Path) -> int:
         return 0 if state.belongs(layer) else state.measure(layer)
@@ -253,6 +254,15 @@ class QemuBackend(Backend):
             _, text = await run(["qemu-system-x86_64", "--version"], timeout=20)
             self._emulator_version = text.decode().splitlines()[0].removeprefix("QEMU emulator version ").strip()
         return self._emulator_version
+
+
+def _why_not(needed: Mapping[str, Any], hardware: Hardware) -> str:
+    """Why a state that needs this is not gone on from here; empty where it is."""
+    missing = hardware.differences(needed) if needed else []
+    if not missing:
+        return ""
+    told = f"the golden's running state needs {', '.join(missing)}"
+    return f"{told}; it was started from its disk, and its services anew; build it here to have it go on"
 
 
 def _new_identity(hostname: str) -> Identity:
