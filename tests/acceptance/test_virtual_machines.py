@@ -71,7 +71,7 @@ def phases_of(frames: list[Frame]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(frame.data["phase"] for frame in frames))
 
 
-@pytest.mark.parametrize("name", ["hello", "static-site"])
+@pytest.mark.parametrize("name", ["hello", "static-site", "heartbeat-worker"])
 def test_an_example_builds_in_all_phases_and_works(vm_server: Server, name: str) -> None:
     ref, frames = vm_server.make((EXAMPLES / f"{name}.yaml").read_text())
     assert frames[-1].data["result"] == "ready", dump(frames)
