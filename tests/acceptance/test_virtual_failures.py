@@ -22,60 +22,20 @@ from tests.acceptance.documents import template
 from tests.acceptance.server import Server, Watch, dump, path_of
 from tests.machine.cached_base import cache_directory
 from tests.seeded import copy_data, vm_data
+from tests.small_disk import SmallDisk, small_disk
 
-_DISK_MB = 8000
 _PATIENCE = 60.0
 _HOOKED = {"hooks": {"on_pre_snapshot": "echo hooked; sleep 3"}}
 
 
-class Disk:
-    """A file system of its own for a server's data, whose size can be changed at any time."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self._over = threading.Event()
-        self._taking: threading.Thread | None = None
-
-    def leave(self, megabytes: int) -> None:
-        """Has no more room than that from now on."""
-        found = os.statvfs(self.place)
-        self._resize((found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + megabytes * 1024)
-
-    def take_all(self) -> None:
-        """Has no room, whatever is removed, until `release`."""
-
-        def take() -> None:
-            while not self._over.wait(0.01):
-                self.leave(0)
-
-        self._over.clear()
-        self._taking = threading.Thread(target=take, daemon=True)
-        self._taking.start()
-
-    def release(self) -> None:
-        self._over.set()
-        if self._taking is not None:
-            self._taking.join()
-        self._resize(_DISK_MB * 1024)
-
-    def _resize(self, kilobytes: int) -> None:
-        """In vain when what is there grows meanwhile."""
-        argv = ["mount", "-o", f"remount,size={kilobytes}k", str(self.place)]
-        subprocess.run(argv, check=False, capture_output=True)
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path_factory.mktemp("disk")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
-    place = tmp_path_factory.mktemp("disk")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}M,mode=711", "ingot-test", str(place)], check=True)
-    try:
-        yield Disk(place)
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.fixture(scope="module")
-def frail(disk: Disk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def frail(disk: SmallDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on that disk; what was booted for tests before is not booted again."""
     server = Server(tmp_path_factory.mktemp("frail"), {"machine": "qemu", "builds": "1"})
     try:
@@ -176,7 +136,7 @@ NO_ROOM = {
 
 
 @pytest.mark.parametrize("where", NO_ROOM)
-def test_a_host_without_room_is_told_and_nothing_half_made_is_left(frail: Server, disk: Disk, where: str) -> None:
+def test_a_host_without_room_is_told_and_nothing_half_made_is_left(frail: Server, disk: SmallDisk, where: str) -> None:
     document, sign, left = NO_ROOM[where]
     if not sign:
         disk.leave(left)
@@ -189,7 +149,7 @@ def test_a_host_without_room_is_told_and_nothing_half_made_is_left(frail: Server
     assert "free space on the disk of its data directory (`ingot gc`" in failure["message"]
 
 
-def test_an_archive_without_room_is_told_once_there_is_room_for_the_end(frail: Server, disk: Disk) -> None:
+def test_an_archive_without_room_is_told_once_there_is_room_for_the_end(frail: Server, disk: SmallDisk) -> None:
     document = template("true", hooks={"on_pre_snapshot": "head -c 150M /dev/urandom >/srv/bulk"})
     with building(frail, document, line="snapshot captured") as (ref, watch):
         disk.take_all()
@@ -205,7 +165,7 @@ def test_an_archive_without_room_is_told_once_there_is_room_for_the_end(frail: S
     assert [step["state"] for step in frail.attempt(ref, 2)["steps"]] == ["reused"] * 3
 
 
-def _release_when_told(server: Server, disk: Disk, ref: str) -> None:
+def _release_when_told(server: Server, disk: SmallDisk, ref: str) -> None:
     """Once the server says that it cannot end the build, or has ended it all the same."""
     deadline = time.monotonic() + _PATIENCE
     while f"{ref} cannot be ended" not in server.log and server.status(ref)["status"] == "building":
