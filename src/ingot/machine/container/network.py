@@ -124,17 +124,20 @@ async def carried(namespaces: dict[str, Path], log: Path) -> AsyncIterator[Carri
             given.callback(os.close, exit_read)
             context = started(handed, pass_fds=(ready_write, exit_read))
             process = await context.__aenter__()
+        ending = asyncio.create_task(process.wait())
         try:
-            yield Carrier(process, ready_read, log)
+            yield Carrier(ending, ready_read, log)
         finally:
             await context.__aexit__(None, None, None)
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
 
 
 class Carrier:
-    """The running slirp4netns of one machine."""
+    """The running slirp4netns of one machine; `ending` is done when it has ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ready: int, log: Path) -> None:
-        self._process, self._ready, self._log = process, ready, log
+    def __init__(self, ending: asyncio.Task[int], ready: int, log: Path) -> None:
+        self._ending, self._ready, self._log = ending, ready, log
         self._up, self._waiting = False, asyncio.Lock()
 
     async def wait_up(self) -> None:
@@ -157,19 +160,18 @@ class Carrier:
     async def unless_ended(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """The result of `work`. When the network ends first, `work` is cancelled and MachineLostError raised, with the
         code `network`: what would fail in the machine hours later fails now."""
-        running, ending = asyncio.ensure_future(work), asyncio.ensure_future(self._process.wait())
+        running = asyncio.ensure_future(work)
         try:
-            await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((running, self._ending), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return running.result()
         finally:
-            for task in (running, ending):
-                task.cancel()
-            await asyncio.gather(running, ending, return_exceptions=True)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
         self.check()
-        raise AssertionError("the process has ended")
+        raise AssertionError("one of the two is done")
 
     def check(self) -> None:
         """MachineLostError, with the code `network`, when the network has ended."""
-        if self._process.returncode is not None:
+        if self._ending.done():
             raise MachineLostError("the machine's network has ended: slirp4netns is gone", code="network")
