@@ -37,7 +37,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 @pytest.fixture(scope="module")
 def frail(disk: SmallDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on that disk; what was booted for tests before is not booted again."""
-    server = Server(tmp_path_factory.mktemp("frail"), {"machine": "qemu", "builds": "1"})
+    server = Server(tmp_path_factory.mktemp("frail"), {"machine": "qemu", "builds": "1"}, patience=240.0)
     try:
         copy_data(asyncio.run(vm_data()), disk.place / "data")
         server.data.symlink_to(disk.place / "data")

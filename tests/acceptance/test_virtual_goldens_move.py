@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance import server as servers
 from tests.acceptance import test_virtual_machines
 from tests.acceptance.documents import template
 from tests.acceptance.server import Server, dump, lines_of
@@ -30,7 +29,7 @@ _STARTED = "cat /dev/shm/pid; stat -c %Y /dev/shm/pid"
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Server]:
     """A server of another host: nothing was ever built or booted on it."""
-    server = Server(tmp_path / "other", {"machine": "qemu", "builds": "1"})
+    server = Server(tmp_path / "other", {"machine": "qemu", "builds": "1"}, patience=test_virtual_machines.PATIENCE)
     server.client.timeout = 400
     server.data.mkdir(parents=True, mode=0o711)
     yield server
@@ -39,10 +38,7 @@ def other(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.mark.timeout(600)
-def test_a_golden_goes_on_where_its_objects_are(
-    vm_server: Server, other: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(servers, "_START_DEADLINE", 240.0)
+def test_a_golden_goes_on_where_its_objects_are(vm_server: Server, other: Server) -> None:
     document = template("echo made >/srv/made", apps=[_APP])
     ref, frames = vm_server.make(document)
     assert frames[-1].data["result"] == "ready", dump(frames)

@@ -25,6 +25,8 @@ from tests.seeded import copy_data, vm_data
 
 PHASES = ("publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready")
 CANARY = "canary-7f3a91c2d8"
+PATIENCE = 240.0
+"""Seconds that a start may take: one that boots, emulated, on a host that is busy."""
 _READ = 400.0
 
 
@@ -32,7 +34,7 @@ _READ = 400.0
 def vm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What was booted for tests before is not booted again."""
     home = tmp_path_factory.mktemp("vm-server")
-    server = Server(home, {"machine": "qemu", "builds": "2"})
+    server = Server(home, {"machine": "qemu", "builds": "2"}, patience=PATIENCE)
     server.client.timeout = _READ
     copy_data(asyncio.run(vm_data()), server.data)
     kept = cache_directory() / "qemu-booted"
