@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,29 +18,34 @@ import uvicorn
 
 from ingot.access import Access
 from ingot.api.app import create_app
+from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
-from ingot.api.screen import WEBSOCKETS
-from ingot.api.services import Services
+from ingot.api.page_files import PageFiles
+from ingot.api.services import MadeBy, Services, is_live, look_at_activity
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
-from ingot.errors import ConflictError, NotFoundError
+from ingot.errors import CapacityError, ConflictError, NotFoundError
 from ingot.events.log import EventLogs
+from ingot.machine.scripted_terminal import ScriptedTerminal, scripted_terminal
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.account import Scope
 from ingot.records.build import Build, BuildFlags, BuildState, Failure, FailureCode, HeldMachine
-from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.event import Phase
 from ingot.records.item import Item
 from ingot.records.machine import MachineSpec
 from ingot.records.ref import Ref
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.settings import Settings, describe_settings
+from ingot.storage.clock import now_ms
 from ingot.storage.database import Database
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Vitals
 
 HELLO = b"""\
 api_version: orgo.ai/v1
@@ -127,15 +133,31 @@ class ScriptedHeld:
         return self.all.pop((account, ref), None) is not None
 
 
+class ScriptedBuilding:
+    """Machines that build, which a test puts here by their build's id: an account, and the error of a screenshot."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, tuple[str, Exception | None]] = {}
+
+    async def screenshot(self, account: str, build_id: str) -> bytes:
+        owner, error = self.all.get(build_id, ("", None))
+        if owner != account:
+            raise NotFoundError("no machine builds it on this server just now", code="nothing_builds")
+        if error is not None:
+            raise error
+        return PICTURE
+
+
 class ScriptedComputers:
     """Computers in memory: `exit 3` exits 3, everything else prints itself. `screens` are those of computers that have
-    one: what connects to it."""
+    one: what connects to it. `terminals` are open now; a line typed there prints itself."""
 
     def __init__(self) -> None:
         self.all: dict[str, Computer] = {}
         self.wishes: list[tuple[str, LaunchWish]] = []
         self.missing_secret = ""
         self.screens: dict[str, Callable[[], Awaitable[Viewer]]] = {}
+        self.terminals: list[ScriptedTerminal] = []
 
     async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
         if self.missing_secret:
@@ -170,10 +192,11 @@ class ScriptedComputers:
     async def delete(self, account: str, computer_id: str) -> None:
         del self.all[(await self.get(account, computer_id)).id]
 
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        return Counter(computer.status for computer in self.all.values())
+
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
-        computer = await self.get(account, computer_id)
-        if computer.status is not ComputerStatus.RUNNING:
-            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        await self._running(account, computer_id)
         return ShellResult("", 3) if command == "exit 3" else ShellResult(f"{command}\n", 0)
 
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
@@ -192,12 +215,45 @@ class ScriptedComputers:
             writer.close()
 
     async def _screen(self, account: str, computer_id: str) -> Callable[[], Awaitable[Viewer]]:
-        computer = await self.get(account, computer_id)
-        if computer.status is not ComputerStatus.RUNNING:
-            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        computer = await self._running(account, computer_id)
         if computer.id not in self.screens:
             raise ConflictError("this computer has no screen", code="no_screen")
         return self.screens[computer.id]
+
+    @contextlib.asynccontextmanager
+    async def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AsyncIterator[ScriptedTerminal]:
+        async def run(line: str, sink: Callable[[bytes], Awaitable[None]]) -> int:
+            await sink(f"{line}\n".encode())
+            return 0
+
+        await self._running(account, computer_id)
+        if len(self.terminals) >= 8:
+            raise CapacityError("the computer has 8 terminals open already", retry_after=30)
+        async with scripted_terminal(cols, rows, run) as terminal:
+            self.terminals.append(terminal)
+            try:
+                yield terminal
+            finally:
+                self.terminals.remove(terminal)
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        await self._running(account, computer_id)
+        return [
+            ServiceStatus("web", "site", "running", "uptime 0:00:07", 12),
+            ServiceStatus("ingot-health", None, "fatal", "", None),
+        ]
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        await self._running(account, computer_id)
+        if service != "web":
+            raise NotFoundError(f"this computer has no service {service!r}")
+        return "".join(f"line {number} ö\n" for number in range(3))[-lines * 9 :]
+
+    async def _running(self, account: str, computer_id: str) -> Computer:
+        computer = await self.get(account, computer_id)
+        if computer.status is not ComputerStatus.RUNNING:
+            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        return computer
 
     async def start(self, account: str, computer_id: str) -> Computer:
         return await self._change(account, computer_id, ComputerStatus.RUNNING)
@@ -225,15 +281,18 @@ class ScriptedComputers:
 
 @dataclass
 class Server:
-    """A running server. `http` calls it with a key that may do everything; `key` makes others."""
+    """A running server. `http` calls it with a key that may do everything; `key` makes others.
+    `ahead_ms` is how far the clock of sessions goes ahead."""
 
     url: str
     services: Services
     builds: ScriptedBuilds
     computers: ScriptedComputers
     held: ScriptedHeld
+    building: ScriptedBuilding
     http: httpx2.AsyncClient
     is_ready: bool = True
+    ahead_ms: int = 0
     goldens: itertools.count[int] = field(default_factory=itertools.count)
 
     async def key(self, *scopes: Scope, account: str = "default") -> dict[str, str]:
@@ -287,33 +346,49 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         key = await access.bootstrap()
         assert key is not None
         builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
+        building = ScriptedBuilding()
         server: Server
-        tickets = Tickets(db)
+        tickets, sessions = Tickets(db), Sessions(db, lambda: now_ms() + server.ahead_ms)
 
         async def resolve(request: StreamRequest) -> StreamTarget:
             ref = Ref(request.namespace, request.name, request.version)
             if request.ticket is not None:
                 caller = await tickets.redeem(request.ticket, ref)
+            elif request.session is not None:
+                caller = await sessions.authenticate(request.session)
             else:
                 caller = await access.authenticate(request.token)
             await registry.get(caller.account, ref)
             build = await queue.current(caller.account, ref)
             if build is None:
                 raise NotFoundError(f"{ref} was never built", code=NOT_BUILT)
-            return StreamTarget(build.id, build.attempt)
+            whose = (caller.account, caller.key_id, caller.session, caller.until_ms)
+            return StreamTarget(build.id, build.attempt, *whose)
+
+        async def reads_on(key_id: str, session: str) -> bool:
+            return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
+        stream = EventStream(
+            EventLogs(directory / "logs"), resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes
+        )
+        vitals = Vitals(directory, lambda: look_at_activity(queue, stream))
         services = Services(
             registry=registry,
             queue=queue,
             access=access,
+            sessions=sessions,
             vault=vault,
             builds=builds,
             computers=computers,
             held=held,
-            stream=EventStream(EventLogs(directory / "logs"), resolve, cors=cors),
+            building=building,
+            stream=stream,
             tickets=tickets,
             workspaces=Workspaces(db),
+            pages=PageFiles(directory / "pages"),
+            vitals=vitals,
+            made_by=MadeBy("scripted", "as the tests say", 2),
             cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,
@@ -322,8 +397,9 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         async with listening(services) as url:
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-                server = Server(url, services, builds, computers, held, http)
+                server = Server(url, services, builds, computers, held, building, http)
                 yield server
+        await vitals.aclose()
 
 
 @contextlib.asynccontextmanager

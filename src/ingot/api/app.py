@@ -23,10 +23,14 @@ from ingot.api import (
     debugging,
     health,
     keys,
+    pages,
     schema,
     screen,
     secrets,
+    sessions,
+    supervised,
     templates,
+    terminal,
     workspaces,
 )
 from ingot.api.errors import error_response
@@ -40,14 +44,18 @@ ROUTERS = (
     schema.router,
     computers.router,
     screen.router,
+    terminal.router,
+    supervised.router,
     *workspaces.ROUTERS,
     templates.router,
     builds.router,
     debugging.router,
     secrets.router,
     keys.router,
+    *sessions.ROUTERS,
     admin.router,
     health.router,
+    pages.router,
 )
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from ingot.api import answers
 from ingot.api.address import RefInPath, golden_of
-from ingot.api.describe import Flag, is_set, keyed
+from ingot.api.describe import PICTURE, Flag, is_set, keyed
 from ingot.api.keyed import Caller, KeyedRoute
 from ingot.api.services import Services, Use
 from ingot.errors import NotFoundError
@@ -63,6 +63,18 @@ async def cancel_build(ref: RefInPath, caller: Caller, use: Use) -> Any:
     return JSONResponse({"status": "idle"}, 404)
 
 
+@router.get(_PLACE + "/build/screenshot", response_class=Response, **keyed(Scope.READ, None, 404, 409, extra=PICTURE))
+async def take_build_screenshot(ref: RefInPath, caller: Caller, use: Use) -> Response:
+    """What the screen of the machine shows that builds now, as a PNG; 409 `no_screen` for one without, 404
+    `nothing_builds` when no machine of the account's builds it on this server."""
+    item = await use.registry.get(caller.account, ref)
+    _, last = await use.queue.status(caller.account, ref, item.digest)
+    if last is None or last.state.is_over:
+        raise NotFoundError(f"nothing builds as {ref}", hint="start a build", code="nothing_builds")
+    picture = await use.building.screenshot(caller.account, last.joined_to or last.id)
+    return Response(picture, media_type="image/png")
+
+
 @router.post(_PLACE + "/build/events/ticket", **keyed(Scope.READ, answers.StreamTicket, 404, status=201))
 async def make_ticket(ref: RefInPath, caller: Caller, use: Use) -> Json:
     """A ticket for a browser's EventSource: `GET …/build/events?ticket=…`. It reads this version's events only, is to
@@ -91,10 +103,13 @@ async def get_attempt(
     return attempt_detail_json(build, queue_position=await _position(use, build))
 
 
-@router.get("/builds", **keyed(Scope.READ, answers.QueueOverview))
-async def list_active(caller: Caller, use: Use) -> Json:
-    """The account's builds that wait or run, oldest first."""
-    return await _list(use, await use.queue.active(caller.account))
+@router.get("/builds", **keyed(Scope.READ, answers.QueueOverview, 400))
+async def list_active(caller: Caller, use: Use, ended: Annotated[int, Query(ge=0, le=100)] = 0) -> Json:
+    """The account's builds that wait or run, oldest first; then the `ended` that ended last, newest first."""
+    builds = await use.queue.active(caller.account)
+    if ended:
+        builds += await use.queue.ended(caller.account, ended)
+    return await _list(use, builds)
 
 
 async def _show(use: Services, account: str, item: Item) -> Json:
@@ -105,8 +120,8 @@ async def _show(use: Services, account: str, item: Item) -> Json:
 
 
 async def _list(use: Services, builds: Sequence[Build]) -> Json:
-    shown = [attempt_json(build, queue_position=await _position(use, build)) for build in builds]
-    return listing("builds", shown)
+    places = await use.queue.positions() if any(build.state is BuildState.QUEUED for build in builds) else {}
+    return listing("builds", [attempt_json(build, queue_position=places.get(build.id)) for build in builds])
 
 
 async def _position(use: Services, build: Build) -> int | None:

@@ -19,16 +19,19 @@ from ingot.access import Access
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
+from ingot.api.page_files import PageFiles
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
-from ingot.records.build import Build, BuildFlags, HeldMachine
-from ingot.records.computer import Computer, LaunchWish, ShellResult
+from ingot.records.build import Build, BuildFlags, BuildState, HeldMachine
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Activity, Vitals
 
 
 class BuildControl(Protocol):
@@ -67,6 +70,28 @@ class HeldMachines(Protocol):
         """Ends it; False when nothing is held. When this returns nothing of it is left."""
 
 
+class BuildingMachines(Protocol):
+    """The machines of builds that run on this server. Those of another account are not there."""
+
+    async def screenshot(self, account: str, build_id: str) -> bytes:
+        """The screen of the machine that builds, as a PNG. Raises NotFoundError `nothing_builds`, ConflictError
+        `no_screen`."""
+
+
+class Terminal(Protocol):
+    """A shell on a terminal. One task reads, one writes."""
+
+    async def read(self) -> bytes:
+        """What it shows next; empty at its end."""
+
+    async def write(self, typed: bytes) -> None: ...
+
+    async def resize(self, cols: int, rows: int) -> None: ...
+
+    async def wait(self) -> int:
+        """The shell's exit code, when there is nothing more to read."""
+
+
 class Computers(Protocol):
     """The computers of all accounts. One of another account is not there: NotFoundError."""
 
@@ -94,6 +119,9 @@ class Computers(Protocol):
     async def delete(self, account: str, computer_id: str) -> None:
         """Ends it. When this returns nothing of it is left."""
 
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        """How many there are of each status, of all accounts; those that there are none of may be left out."""
+
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         """Runs a shell command. Raises ConflictError when the computer does not run."""
 
@@ -108,6 +136,25 @@ class Computers(Protocol):
     ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A connection to its screen (RFB), which ends with its machine. Raises the same, and CapacityError."""
 
+    def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root on a terminal, which ends with the context and with its machine. Raises ConflictError
+        when the computer does not run, and CapacityError."""
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        """What its supervisor runs. Raises ConflictError when the computer does not run."""
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        """The last lines of a service's log. Raises the same, and NotFoundError for a service that it does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """What makes this server's machines, why, and how many builds run at once."""
+
+    backend: str
+    reason: str
+    slots: int
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -118,13 +165,18 @@ class Services:
     registry: Registry
     queue: BuildQueue
     access: Access
+    sessions: Sessions
     vault: Vault
     builds: BuildControl
     computers: Computers
     held: HeldMachines
+    building: BuildingMachines
     stream: EventStream
     tickets: Tickets
     workspaces: Workspaces
+    pages: PageFiles
+    vitals: Vitals
+    made_by: MadeBy
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
@@ -136,6 +188,18 @@ def services_of(request: HTTPConnection) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
+
+
+async def look_at_activity(queue: BuildQueue, stream: EventStream) -> Activity:
+    """What the server does now."""
+    active = await queue.active()
+    building = sum(build.state is BuildState.RUNNING for build in active)
+    return Activity(building, len(active) - building, stream.count_open())
+
+
+async def is_live(access: Access, sessions: Sessions, key_id: str, session: str) -> bool:
+    """False once a caller's session is over, or, for one without a session, its key is revoked."""
+    return await (sessions.is_live(session) if session else access.is_live(key_id))
 
 
 Use = Annotated[Services, Depends(services_of)]

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ingot.records.account import ApiKey, Scope
-from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, StepRecord, StepState
-from ingot.records.computer import Computer, ShellResult, Workspace
+from ingot.records.account import ApiKey, Principal, Scope
+from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, Standing, StepRecord, StepState
+from ingot.records.computer import Computer, ServiceStatus, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
 
@@ -54,6 +54,12 @@ def build_json(
         "golden_dir": golden_key if status is BuildStatus.READY else None,
     }
     return {**shown, **_place_json(last), "queue_position": queue_position, "failure": _maybe_failure(failure)}
+
+
+def standing_json(item: Item, standing: Standing) -> Json:
+    """The same object, of what a list knows."""
+    place = standing.queue_position
+    return build_json(item, standing.status, standing.last, queue_position=place, golden_key=standing.golden_key)
 
 
 def attempt_json(build: Build, *, queue_position: int | None = None) -> Json:
@@ -146,6 +152,16 @@ def key_json(key: ApiKey) -> Json:
     }
 
 
+def session_json(caller: Principal, key: ApiKey) -> Json:
+    """Who is calling with `key`. `expires_at` is null where no session stands for it."""
+    return {
+        "account": caller.account,
+        "key": {"id": key.id, "name": key.name, "prefix": key.prefix},
+        "scopes": [scope.value for scope in Scope if scope in caller.scopes],
+        "expires_at": _maybe_time(caller.until_ms),
+    }
+
+
 def secret_json(entry: SecretEntry) -> Json:
     return {"name": entry.name, "created_at": iso_time(entry.created_ms), "updated_at": iso_time(entry.updated_ms)}
 
@@ -191,6 +207,10 @@ def run_json(computer: Computer) -> Json:
 
 def shell_json(result: ShellResult) -> Json:
     return {"success": result.exit_code == 0, "output": result.output, "exit_code": result.exit_code}
+
+
+def service_json(service: ServiceStatus) -> Json:
+    return asdict(service)
 
 
 def settings_json(described: Mapping[str, Mapping[str, str]]) -> Json:

@@ -1,0 +1,52 @@
+import { useEffect } from "preact/hooks";
+import { lazy, Suspense } from "preact/compat";
+import { Route, Router, Switch } from "wouter-preact";
+import { loadSession, session } from "./session";
+import { SignIn } from "./pages/sign-in";
+import { Shell } from "./ui/shell";
+import { Loading, Missing } from "./ui/states";
+
+// Each page is a file of its own, loaded when it is first opened: the build view does not wait for the editor.
+const Builds = lazy(() => import("./pages/builds"));
+const Build = lazy(() => import("./build/page"));
+const Templates = lazy(() => import("./pages/templates"));
+const Template = lazy(() => import("./pages/template"));
+const Editor = lazy(() => import("./pages/editor"));
+const Computers = lazy(() => import("./pages/computers"));
+const Computer = lazy(() => import("./pages/computer"));
+const Secrets = lazy(() => import("./pages/secrets"));
+const Keys = lazy(() => import("./pages/keys"));
+const Host = lazy(() => import("./pages/host"));
+
+export function App() {
+  useEffect(() => void loadSession(), []);
+  if (session.value === undefined) return <Loading what="your session" />;
+  return <Router base="/console">{session.value === null ? <SignIn /> : <Pages />}</Router>;
+}
+
+/** The addresses. A line of a build is `/builds/ns/name/version?attempt=3#L120`. */
+function Pages() {
+  return (
+    <Shell>
+      <Suspense fallback={<Loading what="the page" />}>
+        <Switch>
+          <Route path="/" component={Builds} />
+          <Route path="/sign-in" component={Builds} />
+          <Route path="/builds/:namespace/:name/:version" component={Build} />
+          <Route path="/templates" component={Templates} />
+          <Route path="/templates/new" component={Editor} />
+          <Route path="/templates/:namespace/:name" component={Template} />
+          <Route path="/templates/:namespace/:name/:version/edit" component={Editor} />
+          <Route path="/computers" component={Computers} />
+          <Route path="/computers/:id" component={Computer} />
+          <Route path="/secrets" component={Secrets} />
+          <Route path="/keys" component={Keys} />
+          <Route path="/host" component={Host} />
+          <Route>
+            <Missing what="page" />
+          </Route>
+        </Switch>
+      </Suspense>
+    </Shell>
+  );
+}

@@ -1,0 +1,3 @@
+export default function Build() {
+  return <div class="page" />;
+}

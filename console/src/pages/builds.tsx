@@ -1,0 +1,3 @@
+export default function Builds() {
+  return <div class="page" />;
+}

@@ -1,0 +1,3 @@
+export default function Computer() {
+  return <div class="page" />;
+}

@@ -1,0 +1,3 @@
+export default function Computers() {
+  return <div class="page" />;
+}

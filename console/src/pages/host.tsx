@@ -1,0 +1,3 @@
+export default function Host() {
+  return <div class="page" />;
+}

@@ -1,0 +1,3 @@
+export default function Keys() {
+  return <div class="page" />;
+}

@@ -1,0 +1,3 @@
+export default function Secrets() {
+  return <div class="page" />;
+}

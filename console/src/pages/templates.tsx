@@ -1,0 +1,3 @@
+export default function Templates() {
+  return <div class="page" />;
+}
