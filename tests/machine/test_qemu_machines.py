@@ -22,8 +22,9 @@ from ingot.machine.qemu import QemuBackend
 from ingot.machine.qemu.home import sweep
 from ingot.machine.qemu.state import MEMORY, find_state
 from ingot.records.machine import Command, MachineSpec
-from tests.machine.cached_base import cached_vm_base, vm_backend
+from tests.machine.cached_base import VM_SETTINGS, cache_directory, cached_vm_base, vm_backend
 from tests.machine.conftest import Output, sh
+from tests.small_disk import small_disk
 
 SMALL = MachineSpec(cpu=1, memory_mb=512, disk_mb=512)
 COUNTER = (
@@ -218,6 +219,33 @@ async def test_out_of_memory_and_a_full_disk_are_told(vms: QemuBackend, vm_base:
         assert (killed.exit_code, killed.memory_killed) == (137, True)
         full, text = await sh(machine, "dd if=/dev/zero of=/srv/big bs=1M", timeout=120)
         assert (full.exit_code, full.disk_full) == (1, True), text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+async def test_what_the_host_did_not_take_is_in_no_layer_even_if_the_command_ended_well(
+    vms: QemuBackend, vm_base: Path, tmp_path: Path
+) -> None:
+    async with vms.open(SMALL, [vm_base]):
+        """The base is booted now."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    with small_disk(place) as disk:
+        (place / "booted").symlink_to(cache_directory() / "qemu/booted")
+        layer = place / "layer"
+        layer.mkdir()
+        async with QemuBackend(place, VM_SETTINGS, vms._run_dir).open(SMALL, [vm_base]) as machine:
+            await sh(machine, "head -c 30M /dev/urandom >/srv/written", timeout=120)
+            with (place / "machines" / machine.id / MEMORY).open("r+b") as memory:  # so that it needs no more room
+                os.posix_fallocate(memory.fileno(), 0, SMALL.memory_mb * 2**20)
+            disk.leave(2)
+            written, text = await sh(machine, "sync; true", timeout=120)
+            assert written.exit_code == 0, text
+            disk.release()
+            with pytest.raises(MachineLostError, match="the server's disk is full: it did not take all") as caught:
+                await machine.checkpoint(layer, Keep.CACHE)
+            assert caught.value.code == "out_of_disk"
+            failed, _ = await sh(machine, "false")
+            assert failed.host_full
 
 
 async def test_a_machine_whose_qemu_is_killed_is_lost(vms: QemuBackend, vm_base: Path) -> None:

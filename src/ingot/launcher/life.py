@@ -17,7 +17,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
+from ingot.errors import (
+    HOST_FULL,
+    MAKE_ROOM,
+    CapacityError,
+    ConflictError,
+    DeadlineError,
+    IngotError,
+    MachineError,
+    MachineLostError,
+    lacks_room,
+)
 from ingot.guest.boot import machine_environment
 from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
@@ -220,9 +230,10 @@ class Life:
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = str(error)
-        except Exception:
+        except Exception as error:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
-            failure = "an error of Ingot's own; see the server's log"
+            own = "an error of Ingot's own; see the server's log"
+            failure = f"{HOST_FULL}; {MAKE_ROOM}" if lacks_room(error) else own
         finally:
             self._machine = None
             self._env, self._start = {}, replace(self._start, secrets={})
@@ -242,7 +253,7 @@ class Life:
         start, tracked = self._start, self._tracked
         problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
         self._machine, self._used = machine, _now()
-        told = [tracked.computer.error, *problems]
+        told = [tracked.computer.error, machine.not_resumed, *problems]
         self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
         await tracked.note()
         self.settled.set()

@@ -105,11 +105,13 @@ class Terminal(ABC):
 
 class Machine(ABC):
     """A running machine. `warnings` are limits asked for that this host cannot enforce, in words. `resumed`: it
-    goes on from a captured running state, so what ran then runs now."""
+    goes on from a captured running state, so what ran then runs now. `not_resumed` says why it does not where the
+    golden holds a state that this host cannot take; another size than the golden's is no reason to tell."""
 
     id: str
     warnings: tuple[str, ...] = ()
     resumed: bool = False
+    not_resumed: str = ""
 
     @abstractmethod
     async def exec(self, command: Command, sink: Sink) -> CommandResult:

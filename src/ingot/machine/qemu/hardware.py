@@ -31,6 +31,15 @@ ADDRESS = "52:54:00:12:34:56"
 _KERNEL_LINE = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 init_on_free=1 mitigations=off audit=0"
 
 
+_OF_THE_HOST = {
+    "accelerator": "acceleration by",
+    "emulator": "QEMU",
+    "machine_type": "machine type",
+    "format": "format",
+}
+"""What of the hardware a host decides, as it is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """What must be the same for a state to go on. `emulator` is QEMU's version."""
@@ -45,6 +54,15 @@ class Hardware:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def differences(self, needed: Mapping[str, Any]) -> list[str]:
+        """What a state needs of a host and does not have here, in words. Sizes are the machine's and do not count."""
+        own = self.to_json()
+        return [
+            f"{what} {needed.get(name, 'of an older kind')} (here: {own[name]})"
+            for name, what in _OF_THE_HOST.items()
+            if needed.get(name) != own[name]
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
+from ingot.machine.container.network import Carrier
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import DEFAULT_ENVIRONMENT, TERMINAL_ENVIRONMENT
 from ingot.machine.qemu import state
@@ -28,6 +29,7 @@ from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
 from ingot.machine.qemu.helper import Helper, command_head
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.output import End, read_output
+from ingot.machine.qemu.room import explained, host_full
 from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
 from ingot.machine.threads import in_thread, uninterrupted
 from ingot.process import Sink, run
@@ -60,15 +62,18 @@ class Identity:
 class QemuMachine(Machine):
     """See the contract. `arrive` is the backend's to call, when the machine runs."""
 
-    def __init__(self, home: Home, emulator: Emulator, hardware: Hardware, *, records: bool) -> None:
+    def __init__(
+        self, home: Home, emulator: Emulator, hardware: Hardware, carrier: Carrier | None, *, records: bool
+    ) -> None:
         self.id = home.id
         self.warnings = (_SLOW,) if hardware.accelerator == "tcg" else ()
         self._home = home
         self._emulator = emulator
         self._hardware = hardware
+        self._carrier = carrier
         self._records = records
-        self._disk = home.disk
-        self._disks = self._commands = 0
+        self._disk, self._node = home.disk, "disk0"
+        self._disks = self._commands = self._failed_writes = 0
         self._helper = Helper(emulator.places.arrival)
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
@@ -84,6 +89,13 @@ class QemuMachine(Machine):
         await self._helper.arrive(own)
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
+        with explained(self._home.files):
+            if self._carrier is None:
+                return await self._exec(command, sink)
+            self._carrier.check()
+            return await self._carrier.unless_ended(self._exec(command, sink))
+
+    async def _exec(self, command: Command, sink: Sink) -> CommandResult:
         begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
         self._commands += 1
         group = f"c{self._commands}-{nonce[:6]}"
@@ -114,6 +126,7 @@ class QemuMachine(Machine):
             timed_out=timed_out,
             memory_killed=end.memory_kills > 0,
             disk_full=end.disk_full,
+            host_full=end.status != 0 and await self._lost_writes(),
         )
 
     @contextlib.asynccontextmanager
@@ -153,12 +166,14 @@ class QemuMachine(Machine):
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
         async with self._checkpointing:
-            await self._end_terminals()
-            await self._take_excerpt(into)
-            if keep is Keep.FILES or not self._records:
-                await uninterrupted(self._cut(into))
-            else:
-                await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+            with explained(self._home.files):
+                await self._end_terminals()
+                await self._take_excerpt(into)
+                if keep is Keep.FILES or not self._records:
+                    await uninterrupted(self._cut(into))
+                else:
+                    await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+                await self._check_writes()
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
@@ -285,6 +300,16 @@ class QemuMachine(Machine):
 
     # --- capturing
 
+    async def _lost_writes(self) -> bool:
+        """Whether this host did not take all that was written since it was asked last."""
+        before, self._failed_writes = self._failed_writes, await self._emulator.failed_writes()
+        return self._failed_writes > before
+
+    async def _check_writes(self) -> None:
+        """A layer holds everything that its step wrote, or there is none. A computer's files are kept as they are."""
+        if self._records and await self._emulator.failed_writes():
+            raise host_full("it did not take all that the machine wrote")
+
     async def _take_excerpt(self, into: Path) -> None:
         archive = bytearray()
 
@@ -299,24 +324,23 @@ class QemuMachine(Machine):
 
     async def _cut(self, into: Path) -> None:
         """What the disk has gathered is the layer's now; the machine writes to a new one on top."""
-        finished = await self._switch_disk(await self._make_disk())
+        finished = await self._switch_disk(*await self._make_disk())
         await in_thread(partial(_place, finished, into / LAYER_DISK))
 
-    async def _make_disk(self) -> Path:
-        """An empty disk that QEMU has open already."""
+    async def _make_disk(self) -> tuple[Path, str]:
+        """An empty disk that QEMU has open already, and QEMU's name for it. What fails here can be tried again."""
         self._disks += 1
         fresh, node = self._home.files / f"disk{self._disks}.qcow2", f"disk{self._disks}"
         await run(create_disk_argv(fresh, self._hardware), timeout=30)
         image = {"driver": "file", "filename": str(fresh), "discard": "unmap"}
         wanted = {"driver": "qcow2", "node-name": node, "file": image, "backing": None}
         await self._emulator.monitor.call("blockdev-add", {**wanted, "discard": "unmap", "detect-zeroes": "unmap"})
-        return fresh
+        return fresh, node
 
-    async def _switch_disk(self, fresh: Path) -> Path:
+    async def _switch_disk(self, fresh: Path, node: str) -> Path:
         """From here on the machine writes to `fresh`; the disk that it wrote to before."""
-        nodes = {"node": f"disk{self._disks - 1}", "overlay": f"disk{self._disks}"}
-        await self._emulator.monitor.call("blockdev-snapshot", nodes)
-        finished, self._disk = self._disk, fresh
+        await self._emulator.monitor.call("blockdev-snapshot", {"node": self._node, "overlay": node})
+        finished, self._disk, self._node = self._disk, fresh, node
         return finished
 
     async def _cut_with_state(self, into: Path, *, belongs: bool) -> None:
@@ -326,11 +350,11 @@ class QemuMachine(Machine):
         await self._freeze("1")
         try:
             await in_thread(partial(state.copy_sparsely, self._home.memory, memory))
-            fresh = await self._make_disk()
+            fresh, node = await self._make_disk()
             await self._emulator.stop()
             try:
                 await self._emulator.capture(into / state.DEVICES)
-                finished = await self._switch_disk(fresh)
+                finished = await self._switch_disk(fresh, node)
                 await in_thread(partial(state.update_copy, self._home.memory, memory))
             finally:
                 await self._emulator.go_on()
