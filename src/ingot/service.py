@@ -27,6 +27,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
+from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services
 from ingot.builder.packages import describe_base
@@ -34,6 +35,7 @@ from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
 from ingot.computer_records import ComputerRecords, Workspaces
+from ingot.console import PAGES
 from ingot.control import Control
 from ingot.credentials import local_url, write_key
 from ingot.dispatch import Dispatch
@@ -51,6 +53,7 @@ from ingot.machine.qemu.findings import try_kvm
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.layer import Golden
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.settings import Settings, describe_settings, load_settings
 from ingot.storage.database import Database
 from ingot.storage.objects import DirectoryObjects
@@ -172,13 +175,16 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         held = await stack.enter_async_context(HeldMachines(hold_limits))
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
-        control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers, held)
+        sessions = Sessions(database)
+        control = Control(
+            registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held
+        )
         open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
         stream = EventStream(
             logs,
             control.resolve_stream,
             limits=open_limits,
-            is_live=access.is_live,
+            is_live=control.is_live,
             cors=cors,
             stamp=lambda: database.changes,
         )
@@ -189,6 +195,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             registry=registry,
             queue=queue,
             access=access,
+            sessions=sessions,
             vault=vault,
             builds=control,
             computers=computers,
@@ -196,6 +203,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
+            pages=PageFiles(PAGES),
             cors=cors,
             metrics=metrics,
             settings=describe_settings(settings, origin),
@@ -290,6 +298,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 **WEBSOCKETS,
             )
             server = DrainingServer(config, services.stream)

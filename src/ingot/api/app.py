@@ -23,9 +23,11 @@ from ingot.api import (
     debugging,
     health,
     keys,
+    pages,
     schema,
     screen,
     secrets,
+    sessions,
     templates,
     workspaces,
 )
@@ -46,8 +48,10 @@ ROUTERS = (
     debugging.router,
     secrets.router,
     keys.router,
+    *sessions.ROUTERS,
     admin.router,
     health.router,
+    pages.router,
 )
 
 

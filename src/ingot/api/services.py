@@ -19,6 +19,7 @@ from ingot.access import Access
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
+from ingot.api.page_files import PageFiles
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import Build, BuildFlags, HeldMachine
@@ -26,6 +27,7 @@ from ingot.records.computer import Computer, LaunchWish, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
@@ -118,6 +120,7 @@ class Services:
     registry: Registry
     queue: BuildQueue
     access: Access
+    sessions: Sessions
     vault: Vault
     builds: BuildControl
     computers: Computers
@@ -125,6 +128,7 @@ class Services:
     stream: EventStream
     tickets: Tickets
     workspaces: Workspaces
+    pages: PageFiles
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
@@ -136,6 +140,11 @@ def services_of(request: HTTPConnection) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
+
+
+async def is_live(access: Access, sessions: Sessions, key_id: str, session: str) -> bool:
+    """False once a caller's session is over, or, for one without a session, its key is revoked."""
+    return await (sessions.is_live(session) if session else access.is_live(key_id))
 
 
 Use = Annotated[Services, Depends(services_of)]
