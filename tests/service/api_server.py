@@ -291,6 +291,8 @@ class Server:
     held: ScriptedHeld
     building: ScriptedBuilding
     http: httpx2.AsyncClient
+    logs: EventLogs
+    api_key: str
     is_ready: bool = True
     ahead_ms: int = 0
     goldens: itertools.count[int] = field(default_factory=itertools.count)
@@ -336,18 +338,27 @@ def path_of(ref: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running_server(directory: Path, hosts: frozenset[str] | None = None) -> AsyncIterator[Server]:
+async def running_server(
+    directory: Path,
+    hosts: frozenset[str] | None = None,
+    *,
+    port: int = 0,
+    first_key: str = "",
+    pages: Path | None = None,
+) -> AsyncIterator[Server]:
+    """With a `first_key` the directory may be one that a server had before. `pages` are the console's files."""
     async with Database(directory / "ingot.db") as db:
         registry, access = Registry(db), Access(db)
         vault = Vault(db, directory / "vault.key")
         queue = BuildQueue(db, QueueLimits(waiting=5, account_waiting=4))
         await registry.start()
         await vault.start()
-        key = await access.bootstrap()
-        assert key is not None
+        key = await access.bootstrap(first_key) or first_key
+        assert key
         builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
         building = ScriptedBuilding()
         server: Server
+        logs = EventLogs(directory / "logs")
         tickets, sessions = Tickets(db), Sessions(db, lambda: now_ms() + server.ahead_ms)
 
         async def resolve(request: StreamRequest) -> StreamTarget:
@@ -369,9 +380,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
-        stream = EventStream(
-            EventLogs(directory / "logs"), resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes
-        )
+        stream = EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes)
         vitals = Vitals(directory, lambda: look_at_activity(queue, stream))
         services = Services(
             registry=registry,
@@ -386,7 +395,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(db),
-            pages=PageFiles(directory / "pages"),
+            pages=PageFiles(pages or directory / "pages"),
             vitals=vitals,
             made_by=MadeBy("scripted", "as the tests say", 2),
             cors=cors,
@@ -394,21 +403,21 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             ready=lambda: server.is_ready,
             hosts=hosts,
         )
-        async with listening(services) as url:
+        async with listening(services, port) as url:
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-                server = Server(url, services, builds, computers, held, building, http)
+                server = Server(url, services, builds, computers, held, building, http, logs, key)
                 yield server
         await vitals.aclose()
 
 
 @contextlib.asynccontextmanager
-async def listening(services: Services) -> AsyncIterator[str]:
+async def listening(services: Services, port: int = 0) -> AsyncIterator[str]:
     """Serves the API; its URL."""
     config = uvicorn.Config(
         create_app(services),
         host="127.0.0.1",
-        port=0,
+        port=port,
         log_level="critical",
         http=StreamingProtocol,
         lifespan="off",
