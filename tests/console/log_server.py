@@ -1,6 +1,6 @@
 """A server as a process of its own, that goes on with its build when it comes back: to be ended in any way.
 
-    python -m tests.console.log_server DIRECTORY PORT
+python -m tests.console.log_server DIRECTORY PORT
 """
 
 from __future__ import annotations

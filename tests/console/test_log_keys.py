@@ -101,6 +101,7 @@ async def test_nothing_serious_stands_in_anybodys_way(server: Server, open_page:
     await log.find("line 29")
     await log.counts("11 lines")
     assert await problems(log.page) == []
+    await log.page.get_by_label("Search the log").blur()
     await log.page.set_viewport_size({"width": 390, "height": 780})
     await log.page.keyboard.press("Shift+G")
     await log.sees("build failed")

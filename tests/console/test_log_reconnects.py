@@ -22,7 +22,9 @@ from ingot.records.event import Phase
 async def steady(tmp_path: Path) -> AsyncIterator[LogServer]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with log_server(tmp_path, port) as server:
+    directory = tmp_path / "steady"
+    directory.mkdir()
+    with log_server(directory, port) as server:
         yield server
 
 
