@@ -85,6 +85,14 @@ class Access:
         live = exists().where(api_keys.c.id == key_id, api_keys.c.revoked_ms.is_(None))
         return bool(await self._db.run(lambda connection: connection.scalar(select(live))))
 
+    async def get_key(self, key_id: str) -> ApiKey:
+        """A key as it can be shown, also a revoked one. Raises NotFoundError."""
+        query = select(api_keys).where(api_keys.c.id == key_id)
+        row = await self._db.run(lambda connection: connection.execute(query).first())
+        if row is None:
+            raise NotFoundError(f"there is no key {key_id}", hint="`ingot keys ls` lists the keys of the account")
+        return _key(row)
+
     async def create_key(self, account: str, name: str, scopes: Iterable[Scope | str]) -> tuple[ApiKey, str]:
         """A new key and its plaintext, which nobody can get again. A new account comes to be with its first key.
         Raises UnprocessableError for a name, account or scopes that cannot be used."""

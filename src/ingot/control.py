@@ -11,6 +11,7 @@ from typing import Any
 
 from ingot.access import Access
 from ingot.api.event_stream import NOT_BUILT, StreamTarget
+from ingot.api.services import is_live
 from ingot.api.stream_request import StreamRequest
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import preview
@@ -24,6 +25,7 @@ from ingot.records.build import Build, BuildFlags
 from ingot.records.ref import Ref, is_name, is_version
 from ingot.records.template import Template
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.store.garbage import Garbage, GarbageCollector, Roots
 from ingot.template import Publication, load_canonical
 from ingot.tickets import Tickets
@@ -37,6 +39,7 @@ class Control:
     registry: Registry
     queue: BuildQueue
     access: Access
+    sessions: Sessions
     tickets: Tickets
     vault: Vault
     dispatch: Dispatch
@@ -131,15 +134,23 @@ class Control:
         if build is None:
             hint = f"start a build with POST /api/templates/{ref.namespace}/{ref.name}/{ref.version}/build"
             raise NotFoundError(f"{ref} was never built", hint=hint, code=NOT_BUILT)
-        return StreamTarget(build.id, build.attempt, caller.account, caller.key_id)
+        whose = (caller.account, caller.key_id, caller.session, caller.until_ms)
+        return StreamTarget(build.id, build.attempt, *whose)
+
+    async def is_live(self, key_id: str, session: str) -> bool:
+        """Whether a stream's reader may read on."""
+        return await is_live(self.access, self.sessions, key_id, session)
 
     async def _reader_of(self, request: StreamRequest) -> tuple[Ref, Principal]:
-        """What is asked for and by whom; a key in the header goes before a ticket."""
+        """What is asked for and by whom; a key in the header goes before a ticket, that before a session."""
         is_ref = is_name(request.namespace) and is_name(request.name) and is_version(request.version)
         if is_ref and request.token is None and request.ticket is not None:
             ref = Ref(request.namespace, request.name, request.version)
             return ref, await self.tickets.redeem(request.ticket, ref)
-        caller = await self.access.authenticate(request.token)
+        if request.token is None and request.session is not None:
+            caller = await self.sessions.authenticate(request.session)
+        else:
+            caller = await self.access.authenticate(request.token)
         if not caller.may(Scope.READ):
             raise ForbiddenError("this key may not read", hint="make one with the scope `read`")
         if not is_ref:

@@ -51,6 +51,7 @@ from ingot.machine.qemu.findings import try_kvm
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.layer import Golden
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.settings import Settings, describe_settings, load_settings
 from ingot.storage.database import Database
 from ingot.storage.objects import DirectoryObjects
@@ -172,13 +173,16 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         held = await stack.enter_async_context(HeldMachines(hold_limits))
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
-        control = Control(registry, queue, access, tickets, vault, dispatch, tools, limits, collector, computers, held)
+        sessions = Sessions(database)
+        control = Control(
+            registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held
+        )
         open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
         stream = EventStream(
             logs,
             control.resolve_stream,
             limits=open_limits,
-            is_live=access.is_live,
+            is_live=control.is_live,
             cors=cors,
             stamp=lambda: database.changes,
         )
@@ -189,6 +193,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             registry=registry,
             queue=queue,
             access=access,
+            sessions=sessions,
             vault=vault,
             builds=control,
             computers=computers,

@@ -21,7 +21,7 @@ from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.screen import WEBSOCKETS
-from ingot.api.services import Services
+from ingot.api.services import Services, is_live
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
 from ingot.errors import ConflictError, NotFoundError
@@ -35,7 +35,9 @@ from ingot.records.item import Item
 from ingot.records.machine import MachineSpec
 from ingot.records.ref import Ref
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.settings import Settings, describe_settings
+from ingot.storage.clock import now_ms
 from ingot.storage.database import Database
 from ingot.template import Publication
 from ingot.tickets import Tickets
@@ -225,7 +227,8 @@ class ScriptedComputers:
 
 @dataclass
 class Server:
-    """A running server. `http` calls it with a key that may do everything; `key` makes others."""
+    """A running server. `http` calls it with a key that may do everything; `key` makes others.
+    `ahead_ms` is how far the clock of sessions goes ahead."""
 
     url: str
     services: Services
@@ -234,6 +237,7 @@ class Server:
     held: ScriptedHeld
     http: httpx2.AsyncClient
     is_ready: bool = True
+    ahead_ms: int = 0
     goldens: itertools.count[int] = field(default_factory=itertools.count)
 
     async def key(self, *scopes: Scope, account: str = "default") -> dict[str, str]:
@@ -288,30 +292,39 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
         assert key is not None
         builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
         server: Server
-        tickets = Tickets(db)
+        tickets, sessions = Tickets(db), Sessions(db, lambda: now_ms() + server.ahead_ms)
 
         async def resolve(request: StreamRequest) -> StreamTarget:
             ref = Ref(request.namespace, request.name, request.version)
             if request.ticket is not None:
                 caller = await tickets.redeem(request.ticket, ref)
+            elif request.session is not None:
+                caller = await sessions.authenticate(request.session)
             else:
                 caller = await access.authenticate(request.token)
             await registry.get(caller.account, ref)
             build = await queue.current(caller.account, ref)
             if build is None:
                 raise NotFoundError(f"{ref} was never built", code=NOT_BUILT)
-            return StreamTarget(build.id, build.attempt)
+            whose = (caller.account, caller.key_id, caller.session, caller.until_ms)
+            return StreamTarget(build.id, build.attempt, *whose)
+
+        async def reads_on(key_id: str, session: str) -> bool:
+            return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
         services = Services(
             registry=registry,
             queue=queue,
             access=access,
+            sessions=sessions,
             vault=vault,
             builds=builds,
             computers=computers,
             held=held,
-            stream=EventStream(EventLogs(directory / "logs"), resolve, cors=cors),
+            stream=EventStream(
+                EventLogs(directory / "logs"), resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes
+            ),
             tickets=tickets,
             workspaces=Workspaces(db),
             cors=cors,

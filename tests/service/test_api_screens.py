@@ -14,7 +14,7 @@ from tests.service.api_server import PICTURE, Server, running_server
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ingot.api import screen
+from ingot.api import keyed, screen
 from ingot.records.account import Scope
 
 BLOCK = b"x" * 65536
@@ -188,7 +188,7 @@ async def test_a_viewer_ends_with_the_screen(stage: Stage) -> None:
 
 
 async def test_a_viewer_ends_with_its_key(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen, "_KEY_CHECK", 0.05)
+    monkeypatch.setattr(keyed, "_LIVE_CHECK", 0.05)
     headers = await stage.server.key(Scope.LAUNCH)
     keys = await stage.server.services.access.list_keys("default")
     newest = max(keys, key=lambda key: (key.created_ms, key.scopes == frozenset({Scope.LAUNCH})))

@@ -185,7 +185,7 @@ async def test_the_oldest_stream_of_the_key_with_most_makes_room(tmp_path: Path)
 async def test_a_revoked_keys_streams_end(tmp_path: Path) -> None:
     revoked: set[str] = set()
 
-    async def is_live(key_id: str) -> bool:
+    async def is_live(key_id: str, session: str) -> bool:
         return key_id not in revoked
 
     async with serving(tmp_path, is_live=is_live) as stream:

@@ -293,6 +293,24 @@ class NewKey(Key):
     key: str = Field(description="The key itself; it is shown this once.")
 
 
+class SessionKey(Closed):
+    id: str
+    name: str
+    prefix: str
+
+
+class Session(Closed):
+    account: str
+    key: SessionKey
+    scopes: list[Scope]
+    expires_at: Time | None = Field(description="When it is over unless it is used; null for a key.")
+
+
+class SessionCode(Closed):
+    code: str = Field(description="Opens one session. It is shown this once.")
+    expires_at: Time
+
+
 class StreamTicket(Closed):
     ticket: str = Field(description="For `?ticket=`. It is shown this once.")
     expires_at: Time

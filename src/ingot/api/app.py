@@ -26,6 +26,7 @@ from ingot.api import (
     schema,
     screen,
     secrets,
+    sessions,
     templates,
     workspaces,
 )
@@ -46,6 +47,7 @@ ROUTERS = (
     debugging.router,
     secrets.router,
     keys.router,
+    *sessions.ROUTERS,
     admin.router,
     health.router,
 )

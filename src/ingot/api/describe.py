@@ -12,14 +12,14 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from ingot.api import answers
-from ingot.api.keyed import SCOPE_KEY
+from ingot.api.keyed import ANY_SCOPE, SCOPE_KEY
 from ingot.records.account import Scope
 
 _REQUEST_ID = {"X-Request-Id": {"description": "Names this request in the server's log.", "schema": {"type": "string"}}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
 _TEXTS = {
     400: "A parameter or the body cannot be read.",
-    401: "No API key, or one that is not valid.",
+    401: "No API key or session, or one that is not valid.",
     403: "The key lacks the scope, or a foreign page asks.",
     404: "It is not there, or not for this account.",
     409: "It contradicts what is there.",
@@ -45,26 +45,30 @@ def is_set(flag: FlagText) -> bool:
 
 
 def keyed(
-    scope: Scope,
+    scope: Scope | None,
     answer: type[BaseModel] | None,
     *fails: int,
     status: int = 200,
     bodies: dict[int, Any] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An endpoint whose callers need a key with `scope`. `fails` are its failures beside 401, 403, 413 and 500;
-    `bodies` are those that differ from the envelope; `extra` is added to its OpenAPI."""
+    """An endpoint whose callers need a key with `scope`, with None any key. `fails` are its failures beside 401, 403,
+    413 and 500; `bodies` are those that differ from the envelope; `extra` is added to its OpenAPI."""
     return {
         "response_model": answer,
         "status_code": status,
         "responses": _responses(status, (401, 403, 413, 500, *fails), bodies or {}),
-        "openapi_extra": {SCOPE_KEY: scope.value, **(extra or {})},
+        "openapi_extra": {SCOPE_KEY: scope.value if scope is not None else ANY_SCOPE, **(extra or {})},
     }
 
 
-def public(answer: type[BaseModel] | None, *fails: int) -> dict[str, Any]:
+def public(answer: type[BaseModel] | None, *fails: int, status: int = 200) -> dict[str, Any]:
     """An endpoint that takes no key."""
-    return {"response_model": answer, "responses": _responses(200, (500, *fails), {})}
+    return {
+        "response_model": answer,
+        "status_code": status,
+        "responses": _responses(status, (500, *fails), {}),
+    }
 
 
 def _responses(status: int, fails: Iterable[int], bodies: dict[int, Any]) -> dict[int | str, dict[str, Any]]:

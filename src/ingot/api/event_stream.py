@@ -19,6 +19,7 @@ from ingot.api.errors import new_request_id
 from ingot.api.known_replays import Found, KnownReplay, KnownReplays
 from ingot.api.log_document import is_document, last_wanted, send_document
 from ingot.api.open_streams import OpenStream, OpenStreams, StreamFigures, StreamLimits
+from ingot.api.session_cookie import session_token
 from ingot.api.stream_format import CONTENT_TYPES, Format, convert
 from ingot.api.stream_request import (
     StreamQuery,
@@ -44,13 +45,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
-    """The attempt whose events are sent. It exists; its log may not have a frame yet. `account` and `key_id` are
-    whose stream it is: limits count by them, and it ends when the key is revoked."""
+    """The attempt whose events are sent. It exists; its log may not have a frame yet. `account`, `key_id` and
+    `session` are whose stream it is: limits count by the first two, and it ends when the key is revoked or the session
+    is over. `until_ms` is when that is known to be at the latest."""
 
     build_id: str
     attempt: int
     account: str = ""
     key_id: str = ""
+    session: str = ""
+    until_ms: int | None = None
 
 
 Resolve = Callable[[StreamRequest], Awaitable[StreamTarget]]
@@ -61,9 +65,9 @@ class EventStream:
     version without a build NotFoundError with the code `not_built`.
 
     `heartbeat` is the silence in seconds after which a comment is sent, `stall` the time after which a reader
-    that takes nothing is cut off, `poll` how often a build that is waited for is looked for. `is_live` tells whether
-    a key still opens streams; it is asked again every few seconds. While `stamp` gives the same, `resolve` would
-    answer the same for a key; without it nothing is assumed.
+    that takes nothing is cut off, `poll` how often a build that is waited for is looked for. `is_live` tells of a
+    `key_id` and a `session` whether they still open streams; it is asked again every few seconds. While `stamp` gives
+    the same, `resolve` would answer the same until `until_ms`; without it nothing is assumed.
     """
 
     def __init__(
@@ -75,7 +79,7 @@ class EventStream:
         stall: float = 30,
         poll: float = 1,
         limits: StreamLimits = StreamLimits(),  # noqa: B008 - a frozen value
-        is_live: Callable[[str], Awaitable[bool]] | None = None,
+        is_live: Callable[[str, str], Awaitable[bool]] | None = None,
         cors: CorsPolicy | None = None,
         stamp: Callable[[], object] | None = None,
     ) -> None:
@@ -144,7 +148,7 @@ class EventStream:
         place = match_path(_raw_path(scope))
         if place is None:
             raise NotFoundError("there is nothing at this address", hint="see docs/stream-contract.md")
-        request = StreamRequest(*place, attempt=query.attempt, token=bearer_token(headers), ticket=query.ticket)
+        request = _request_of(place, query, scope)
         stamp = self._known.stamp()
         try:
             target = await self._resolve(request)
@@ -181,12 +185,14 @@ class EventStream:
         if only_headers:
             return
         resumed = start.resumed_from not in ("start", "gap")
-        with self._streams.joined(OpenStream(target.account, target.key_id, log, reader), resumed=resumed) as stream:
+        opened = OpenStream(target.account, target.key_id, log, reader, target.session)
+        with self._streams.joined(opened, resumed=resumed) as stream:
             until = None if query.follow else log.end
             as_stored = query.format is Format.SSE and not query.selection.selects
             if as_stored and reader.connection is not None and log.is_plain:
                 if start.seq == 0 and log.terminal is not None and query.ticket is None:
-                    self._known.keep(scope, Found(target.account, target.key_id, log, reader.answered, stamp))
+                    whose = (target.account, target.key_id, target.session)
+                    self._known.keep(scope, Found(*whose, log, reader.answered, stamp, target.until_ms))
                 offset = await log.offset_of(start.seq)
                 await self._send_direct(stream, reader, offset, until)
             else:
@@ -223,7 +229,7 @@ class EventStream:
         with self._streams.joined(OpenStream("", "", None, reader)) as stream:
             target = await self._first_build(request, reader, query.format)
             if target is not None:
-                stream.account, stream.key_id = target.account, target.key_id
+                stream.account, stream.key_id, stream.session = target.account, target.key_id, target.session
                 stream.log = await self._logs.awaited(target.build_id)
                 await self._pump(stream.log.cursor(0), stream, reader, query, until=None)
             else:
@@ -277,6 +283,15 @@ class EventStream:
         finally:
             cursor.close()
         await reader.end(long_retry=is_sse)
+
+
+def _request_of(place: tuple[str, str, str], query: StreamQuery, scope: Scope) -> StreamRequest:
+    """Raises what `session_token` does, where the cookie is what counts."""
+    headers = scope["headers"]
+    token, session = bearer_token(headers), None
+    if token is None and query.ticket is None:
+        session = session_token(headers, scope["scheme"], changes=False)
+    return StreamRequest(*place, attempt=query.attempt, token=token, ticket=query.ticket, session=session)
 
 
 def _now() -> float:

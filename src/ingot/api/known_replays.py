@@ -19,6 +19,7 @@ from ingot.api.connection import REQUEST, Connection, Header
 from ingot.api.direct_lane import Lane, Turns, chunk_end, framed
 from ingot.api.errors import new_request_id
 from ingot.api.open_streams import OpenStream, OpenStreams
+from ingot.storage.clock import now_ms
 
 if TYPE_CHECKING:
     from ingot.api.client_side import Scope
@@ -34,14 +35,16 @@ _WITH_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect"})
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a request was answered from: whose stream it is, the log, the headers but for the request's own id, and
-    what the look-ups stood on."""
+    """What a request was answered from: whose stream it is, the log, the headers but for the request's own id, what
+    the look-ups stood on, and until when they hold in any case: a session ends in time without anything written."""
 
     account: str
     key_id: str
+    session: str
     log: StoredLog
     headers: Sequence[Header]
     stamp: object
+    until_ms: int | None = None
 
 
 class KnownReplays:
@@ -83,8 +86,9 @@ class KnownReplay:
         self.closes = closes
 
     def holds(self, stamp: object) -> bool:
-        log = self._found.log
-        return self._found.stamp == stamp and not (log.expired or log.deleted)
+        found = self._found
+        in_time = found.until_ms is None or now_ms() < found.until_ms
+        return found.stamp == stamp and in_time and not (found.log.expired or found.log.deleted)
 
     def send(self, connection: Connection, defaults: Sequence[Header]) -> RestOfReplay | None:
         log, head, sent = self._found.log, self._head(defaults), 0
@@ -128,7 +132,7 @@ class RestOfReplay:
         self._streams = streams
         self._connection = connection
         self._lane = Lane.of_whole(found.log, connection, turns, head, sent)
-        self._stream = OpenStream(found.account, found.key_id, found.log, self)
+        self._stream = OpenStream(found.account, found.key_id, found.log, self, found.session)
         self._come_back = True
         self.stopped = False
 

@@ -61,11 +61,12 @@ class Client(Protocol):
 class OpenStream:
     """One open stream: whose it is, what it reads (None: it waits for a first build), and how far it is."""
 
-    __slots__ = ("account", "client", "counted", "key_id", "lane", "log", "offset")
+    __slots__ = ("account", "client", "counted", "key_id", "lane", "log", "offset", "session")
 
-    def __init__(self, account: str, key_id: str, log: StoredLog | None, client: Client) -> None:
+    def __init__(self, account: str, key_id: str, log: StoredLog | None, client: Client, session: str = "") -> None:
         self.account = account
         self.key_id = key_id
+        self.session = session
         self.log = log
         self.client = client
         self.lane: Lane | None = None
@@ -105,7 +106,7 @@ class OpenStream:
 
 
 class OpenStreams:
-    """Use within one event loop. `is_live` tells whether a key still opens streams."""
+    """Use within one event loop. `is_live` tells of a key's id and a session whether they still open streams."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class OpenStreams:
         heartbeat: float,
         stall: float,
         limits: StreamLimits,
-        is_live: Callable[[str], Awaitable[bool]] | None,
+        is_live: Callable[[str, str], Awaitable[bool]] | None,
     ) -> None:
         self._heartbeat = heartbeat
         self._stall = stall
@@ -221,8 +222,8 @@ class OpenStreams:
             self._ended["stalled"] += 1
             stream.client.cut_off()
 
-    async def _end_revoked(self, is_live: Callable[[str], Awaitable[bool]]) -> None:
-        for key_id in {stream.key_id for stream in self._streams if stream.key_id}:
-            if not await is_live(key_id):
-                for stream in [stream for stream in self._streams if stream.key_id == key_id]:
+    async def _end_revoked(self, is_live: Callable[[str, str], Awaitable[bool]]) -> None:
+        for whose in {(stream.key_id, stream.session) for stream in self._streams if stream.key_id}:
+            if not await is_live(*whose):
+                for stream in [stream for stream in self._streams if (stream.key_id, stream.session) == whose]:
                     self._end(stream, "revoked")

@@ -14,9 +14,12 @@ from fastapi.openapi.utils import get_openapi
 
 from ingot.api.address import DOCUMENT_SCHEMA
 from ingot.api.keyed import SCOPE_KEY, SECURITY_SCHEME
+from ingot.api.session_cookie import COOKIE
 from ingot.template import json_schema
 
 STREAM_PATH = "/api/templates/{namespace}/{name}/{version}/build/events"
+_SESSION_SCHEME = "session"
+_SECURITY: list[dict[str, list[str]]] = [{SECURITY_SCHEME: []}, {_SESSION_SCHEME: []}]
 _ERROR = {"application/json": {"schema": {"$ref": "#/components/schemas/Envelope"}}}
 
 
@@ -39,6 +42,9 @@ def _describe(api: FastAPI) -> dict[str, Any]:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
     schemas.update(_document_schemas())
+    described = "What `POST /api/session` sets; a change needs a page of this server as well."
+    cookie = {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": described}
+    document["components"]["securitySchemes"][_SESSION_SCHEME] = cookie
     document["paths"][STREAM_PATH] = {"get": _stream("stream_build"), "head": _stream("probe_stream")}
     return document
 
@@ -49,7 +55,7 @@ def _correct(operation: dict[str, Any]) -> None:
     if unread.get("$ref", "").endswith("/HTTPValidationError"):
         del operation["responses"]["422"]
     if SCOPE_KEY in operation:
-        operation["security"] = [{SECURITY_SCHEME: []}]
+        operation["security"] = _SECURITY
 
 
 def _share(responses: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _stream(operation_id: str) -> dict[str, Any]:
             "Every line of an attempt, from the first to the last, then live until the terminal frame. Comes back "
             "after a broken connection with Last-Event-ID. See docs/stream-contract.md."
         ),
-        "security": [{SECURITY_SCHEME: []}],
+        "security": _SECURITY,
         SCOPE_KEY: "read",
         "parameters": [
             *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _PLACE),

@@ -1,14 +1,13 @@
 """A computer's screen: a picture of it, and VNC through a WebSocket.
 
 The WebSocket carries RFB bytes between a viewer and the machine and reads none of them. It holds a few buffers at most,
-and ends with the machine, with the viewer, with the viewer's key, or when one end takes nothing for a minute.
+and ends with the machine, the viewer, the viewer's key or session, or when one end takes nothing for a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +18,10 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from ingot.api.computers import ComputerId
 from ingot.api.describe import keyed
 from ingot.api.errors import error_response
-from ingot.api.keyed import Caller, KeyedRoute, authorise, check_origin
+from ingot.api.keyed import Caller, KeyedRoute, authorise, check_origin, until_revoked
 from ingot.api.services import Services, Use, services_of
 from ingot.errors import IngotError
 from ingot.records.account import Principal, Scope
-
-_log = logging.getLogger(__name__)
 
 WEBSOCKETS: Mapping[str, Any] = {
     "ws": "websockets-sansio",
@@ -37,7 +34,6 @@ WEBSOCKETS: Mapping[str, Any] = {
 
 _CHUNK = 64 * 1024
 _STALLED = 60.0
-_KEY_CHECK = 5.0
 _CLOSE = 5.0
 _SUBPROTOCOL = "binary"
 _ENDED, _UNREADABLE, _REFUSED = 1000, 1003, 1008
@@ -125,13 +121,8 @@ async def _to_screen(websocket: WebSocket, writer: asyncio.StreamWriter) -> tupl
 
 
 async def _until_revoked(use: Services, caller: Principal) -> tuple[int, str]:
-    while True:
-        await asyncio.sleep(_KEY_CHECK)
-        try:
-            if not await use.access.is_live(caller.key_id):
-                return _REFUSED, "the key was revoked"
-        except IngotError:
-            _log.warning("whether a viewer's key is still good cannot be told", exc_info=True)
+    await until_revoked(use, caller)
+    return _REFUSED, "the session is over" if caller.session else "the key was revoked"
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:

@@ -26,6 +26,7 @@ from ingot.records.computer import Computer, LaunchWish, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
+from ingot.sessions import Sessions
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
@@ -118,6 +119,7 @@ class Services:
     registry: Registry
     queue: BuildQueue
     access: Access
+    sessions: Sessions
     vault: Vault
     builds: BuildControl
     computers: Computers
@@ -136,6 +138,11 @@ def services_of(request: HTTPConnection) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
+
+
+async def is_live(access: Access, sessions: Sessions, key_id: str, session: str) -> bool:
+    """False once a caller's session is over, or, for one without a session, its key is revoked."""
+    return await (sessions.is_live(session) if session else access.is_live(key_id))
 
 
 Use = Annotated[Services, Depends(services_of)]

@@ -27,8 +27,8 @@ _Name = TypeVar("_Name", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """Whose events: the template's name, `attempt` (None: the current one), the bearer `token` or else the `ticket`
-    as they came."""
+    """Whose events: the template's name, `attempt` (None: the current one), and as they came the bearer `token`, else
+    the `ticket`, else the `session` of a page's cookie."""
 
     namespace: str
     name: str
@@ -36,6 +36,7 @@ class StreamRequest:
     attempt: int | None
     token: str | None
     ticket: str | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling: the account, the key it came with, and what that key may do."""
+    """Who is calling: the account, the key it came with, and what that key may do. `session` names the browser's
+    session that stood for the key, empty for the key itself; `until_ms` is when that ends if nobody uses it."""
 
     account: str
     key_id: str
     scopes: frozenset[Scope]
+    session: str = ""
+    until_ms: int | None = None
 
     def may(self, scope: Scope) -> bool:
         return scope in self.scopes or Scope.ADMIN in self.scopes

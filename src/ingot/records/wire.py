@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from ingot.records.account import ApiKey, Scope
+from ingot.records.account import ApiKey, Principal, Scope
 from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, StepRecord, StepState
 from ingot.records.computer import Computer, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
@@ -143,6 +143,16 @@ def key_json(key: ApiKey) -> Json:
         "created_at": iso_time(key.created_ms),
         "last_used_at": _maybe_time(key.last_used_ms),
         "revoked_at": _maybe_time(key.revoked_ms),
+    }
+
+
+def session_json(caller: Principal, key: ApiKey) -> Json:
+    """Who is calling with `key`. `expires_at` is null where no session stands for it."""
+    return {
+        "account": caller.account,
+        "key": {"id": key.id, "name": key.name, "prefix": key.prefix},
+        "scopes": [scope.value for scope in Scope if scope in caller.scopes],
+        "expires_at": _maybe_time(caller.until_ms),
     }
 
 

@@ -61,6 +61,29 @@ stream_tickets = Table(
     Index("ix_stream_tickets_key_id", "key_id", "issued_ms"),
 )
 
+# `used_ms` is when a session was last used, to within an hour; it ends at `ends_ms` whatever happens.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("key_id", Text, ForeignKey("api_keys.id"), nullable=False),
+    Column("used_ms", BigInteger, nullable=False),
+    Column("ends_ms", BigInteger, nullable=False),
+    Index("ix_sessions_key_id", "key_id", "used_ms"),
+)
+
+# `session` is the session that made the code, null where a key did.
+session_codes = Table(
+    "session_codes",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("key_id", Text, ForeignKey("api_keys.id"), nullable=False),
+    Column("session", Text, ForeignKey("sessions.hash", ondelete="CASCADE")),
+    Column("expires_ms", BigInteger, nullable=False),
+    Index("ix_session_codes_key_id", "key_id", "expires_ms"),
+    Index("ix_session_codes_session", "session"),
+)
+
 secrets = Table(
     "secrets",
     metadata,
@@ -126,6 +149,7 @@ builds = Table(
     Index("ix_builds_state", "state", "position"),
     Index("ix_builds_digest", "digest", "state"),
     Index("ix_builds_joined_to", "joined_to"),
+    Index("ix_builds_account", "account", "finished_ms"),
 )
 
 build_steps = Table(
