@@ -1,0 +1,145 @@
+import { useState } from "preact/hooks";
+import { Link, useLocation } from "wouter-preact";
+import { refPath } from "../api/client";
+import { may } from "../session";
+import { copyText } from "../ui/copy";
+import { durationOf } from "../ui/time";
+import { toast } from "../ui/toast";
+import { ADVICE, type Step } from "./advice";
+import type { BuildFlags, Failure } from "./api";
+import { Notice } from "./notice";
+
+const LINES_SHOWN = 6;
+
+interface FailureProps {
+  buildRef: string;
+  attempt: number;
+  failure: Failure;
+  took: number | null;
+  /** A golden of an earlier attempt is there, so a computer can be launched all the same. */
+  goldenStays: boolean;
+  /** Where it failed in the log, -1 where the log does not tell. */
+  line: number;
+  canBuild: boolean;
+  onReveal: (line: number) => void;
+  onBuild: (flags: BuildFlags) => void;
+}
+
+/** How a build failed and what to do now. */
+export function FailureNotice(props: FailureProps) {
+  const { failure, took } = props;
+  const advice = ADVICE[failure.code];
+  return (
+    <Notice
+      tone={failure.code === "cancelled" ? "warn" : "bad"}
+      class="ending"
+      actions={advice.steps.map((step, place) => (
+        <NextStep key={step.label} step={step} isFirst={place === 0} {...props} />
+      ))}
+    >
+      <p>
+        <strong>{advice.title}</strong>
+        {took !== null && ` after ${durationOf(took)}`}
+        {failure.code !== "cancelled" && (
+          <>
+            {": "}
+            {failure.message}
+          </>
+        )}
+        {failure.exit_code !== null && !failure.message.includes("exit code") && ` (exit code ${failure.exit_code})`}{" "}
+        <LineLink line={props.line} onReveal={props.onReveal} />
+      </p>
+      <p class="ending-says">
+        {advice.says}
+        {props.goldenStays && " The golden snapshot of an earlier attempt stays and can be launched."}
+      </p>
+      <LastLines lines={failure.last_lines} />
+    </Notice>
+  );
+}
+
+function LineLink({ line, onReveal }: { line: number; onReveal: (line: number) => void }) {
+  if (line < 0) return null;
+  return (
+    <a
+      href={`#L${line + 1}`}
+      onClick={(event) => {
+        event.preventDefault();
+        onReveal(line);
+      }}
+    >
+      line {line + 1}
+    </a>
+  );
+}
+
+function LastLines({ lines }: { lines: readonly string[] }) {
+  const [all, setAll] = useState(false);
+  if (lines.length === 0) return null;
+  const shown = all ? lines : lines.slice(-LINES_SHOWN);
+  return (
+    <div class="last-lines">
+      <pre tabIndex={0} aria-label="Its last lines">
+        {shown.join("\n")}
+      </pre>
+      {lines.length > LINES_SHOWN && (
+        <button class="button quiet" aria-expanded={all} onClick={() => setAll(!all)}>
+          {all ? "Fewer lines" : `All ${lines.length} last lines`}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function NextStep({ step, isFirst, ...props }: FailureProps & { step: Step; isFirst: boolean }) {
+  const [, go] = useLocation();
+  const look = isFirst ? "button primary" : "button";
+  switch (step.do) {
+    case "build":
+      if (!may("build")) return null;
+      return (
+        <button class={look} disabled={!props.canBuild} onClick={() => props.onBuild(step.flags)}>
+          {step.label}
+        </button>
+      );
+    case "edit":
+      return (
+        <Link class={look} href={editPath(props.buildRef)}>
+          {step.label}
+        </Link>
+      );
+    case "look":
+      return (
+        <button class={look} disabled={props.line < 0} onClick={() => props.onReveal(props.line)}>
+          {step.label}
+        </button>
+      );
+    case "builds":
+      return (
+        <button class={look} onClick={() => go("/")}>
+          {step.label}
+        </button>
+      );
+    case "report":
+      return (
+        <button class={look} onClick={() => void copyReport(props)}>
+          {step.label}
+        </button>
+      );
+  }
+}
+
+async function copyReport({ buildRef, attempt, failure }: FailureProps): Promise<void> {
+  const report = [
+    `Build ${buildRef}, attempt ${attempt}: ${failure.code}`,
+    failure.message,
+    `step: ${failure.step ?? "none"}`,
+    ...failure.last_lines,
+  ].join("\n");
+  const done = await copyText(report);
+  toast(done ? "The report is on the clipboard." : "The browser did not let the page copy.", done ? "ok" : "bad");
+}
+
+export function editPath(buildRef: string): string {
+  return `/templates/${refPath(buildRef)}/edit`;
+}
