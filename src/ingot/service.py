@@ -27,6 +27,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
+from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services
 from ingot.builder.packages import describe_base
@@ -34,6 +35,7 @@ from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
 from ingot.computer_records import ComputerRecords, Workspaces
+from ingot.console import PAGES
 from ingot.control import Control
 from ingot.credentials import local_url, write_key
 from ingot.dispatch import Dispatch
@@ -201,6 +203,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
+            pages=PageFiles(PAGES),
             cors=cors,
             metrics=metrics,
             settings=describe_settings(settings, origin),
@@ -295,6 +298,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 **WEBSOCKETS,
             )
             server = DrainingServer(config, services.stream)

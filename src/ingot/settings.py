@@ -52,6 +52,7 @@ class Settings:
     held_machines: int = 2
     account_held_machines: int = 2
     cors_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
     stream_limit: int = 9000
     account_stream_limit: int = 6000
     log_compact_after: float = 3600

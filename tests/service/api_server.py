@@ -20,6 +20,7 @@ from ingot.api.app import create_app
 from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
+from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import Services, is_live
 from ingot.api.stream_request import StreamRequest
@@ -327,6 +328,7 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             ),
             tickets=tickets,
             workspaces=Workspaces(db),
+            pages=PageFiles(directory / "pages"),
             cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,

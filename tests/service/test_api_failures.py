@@ -106,7 +106,9 @@ async def test_a_name_that_cannot_exist_is_404(server: Server, place: str) -> No
         assert_envelope(await server.http.get(f"/api/templates/{place}{suffix}"), 404, "there is no template")
 
 
-@pytest.mark.parametrize("path", ["/", "/api", "/api/", "/api/nope", "/api/templates/", "/api/templates/a/b/1.0.0/x"])
+@pytest.mark.parametrize(
+    "path", ["/consoles", "/api", "/api/", "/api/nope", "/api/templates/", "/api/templates/a/b/1.0.0/x"]
+)
 async def test_an_unknown_address_is_404(server: Server, path: str) -> None:
     assert_envelope(await server.http.get(path), 404, "there is nothing at this address")
 

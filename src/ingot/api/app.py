@@ -23,6 +23,7 @@ from ingot.api import (
     debugging,
     health,
     keys,
+    pages,
     schema,
     screen,
     secrets,
@@ -50,6 +51,7 @@ ROUTERS = (
     *sessions.ROUTERS,
     admin.router,
     health.router,
+    pages.router,
 )
 
 

@@ -55,6 +55,7 @@ class Front:
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
                 headers.setdefault("Cache-Control", "no-store")
+                headers.setdefault("X-Content-Type-Options", "nosniff")
                 if "access-control-allow-origin" not in headers:
                     message["headers"] = [*message["headers"], *self._cors.headers_for(_origin(scope))]
             await send(message)

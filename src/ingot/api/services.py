@@ -19,6 +19,7 @@ from ingot.access import Access
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
+from ingot.api.page_files import PageFiles
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import Build, BuildFlags, HeldMachine
@@ -127,6 +128,7 @@ class Services:
     stream: EventStream
     tickets: Tickets
     workspaces: Workspaces
+    pages: PageFiles
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True

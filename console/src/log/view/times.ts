@@ -1,0 +1,34 @@
+/** Times as they stand beside lines and sections. Pure. */
+
+/** `+1:02.345`, since the log's beginning. */
+export function relativeTime(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  const minutes = Math.floor(seconds / 60);
+  const hours = Math.floor(minutes / 60);
+  const rest = (seconds % 60).toFixed(3).padStart(6, "0");
+  return hours > 0 ? `+${hours}:${two(minutes % 60)}:${rest}` : `+${minutes}:${rest}`;
+}
+
+/** `17:00:01.007`, where the reader is. */
+export function absoluteTime(ms: number): string {
+  const at = new Date(ms);
+  const thousandths = String(at.getMilliseconds()).padStart(3, "0");
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${thousandths}`;
+}
+
+export function isoTime(ms: number): string {
+  return Number.isFinite(ms) ? new Date(ms).toISOString() : "";
+}
+
+/** `0.4s`, `12.3s`, `2m 05s`, `1h 02m`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 59.95) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
+  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`;
+}
+
+function two(number: number): string {
+  return String(number).padStart(2, "0");
+}

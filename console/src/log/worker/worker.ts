@@ -1,0 +1,109 @@
+/** The worker: the stream goes into the engine, news go to the page, at most one message for each frame it shows. */
+
+import type { FromWorker, ToWorker } from "../messages.ts";
+import { Stream } from "./connection.ts";
+import { Engine } from "./engine.ts";
+import { FrameParser } from "./frames.ts";
+import { nextTurn } from "./turns.ts";
+
+const PIECE = 256 * 1024;
+const BUSY_MS = 12;
+
+const scope = self as unknown as DedicatedWorkerGlobalScope;
+const engine = new Engine();
+const parser = new FrameParser(engine);
+let stream: Stream | null = null;
+let pageIsBusy = false;
+let hasNews = false;
+let isSearching = false;
+
+scope.onmessage = (event: MessageEvent<ToWorker>) => {
+  const message = event.data;
+  if (message.kind === "open") void open(message.url, message.attempt);
+  else if (message.kind === "shown") shown();
+  else if (message.kind === "rows") send(engine.rows(message.lines));
+  else if (message.kind === "text") {
+    send({ kind: "text", id: message.id, text: engine.text(message.first, message.last) });
+  } else if (message.kind === "search") {
+    engine.search(message);
+    void search();
+    changed();
+  } else if (message.kind === "wake") stream?.wake();
+  else close();
+};
+
+async function open(url: string, attempt: number | null): Promise<void> {
+  engine.attempt = attempt;
+  // Once it is known, the attempt is asked for by its number: a newer one never takes its place.
+  const address = () => (engine.attempt === null ? url : `${url}?attempt=${engine.attempt}`);
+  let busySince = 0;
+  stream = new Stream(
+    {
+      lastId: () => engine.lastId,
+      isOver: () => engine.end !== null,
+      connection: (now) => ((engine.connection = now), changed()),
+      began: ({ attempt: told, fromStart, clock }) => {
+        parser.reset();
+        engine.clock = clock;
+        if (fromStart) engine.begin(told ?? engine.attempt);
+        changed();
+      },
+      feed: async (chunk) => {
+        const before = engine.store.count;
+        busySince ||= performance.now();
+        for (let at = 0; at < chunk.length; at += PIECE) {
+          parser.feed(chunk.subarray(at, at + PIECE));
+          changed();
+          if (performance.now() - busySince > BUSY_MS) {
+            await nextTurn();
+            busySince = performance.now();
+          }
+        }
+        if (engine.store.count > before) stream?.advanced();
+        if (engine.isSearching) void search();
+      },
+    },
+    address,
+  );
+  engine.onRetry = (milliseconds) => stream && (stream.retryMs = milliseconds);
+  scope.addEventListener("online", () => stream?.wake());
+  await stream.follow();
+  changed();
+}
+
+/** Looks through what was not looked at yet, in turns with everything else. */
+async function search(): Promise<void> {
+  if (isSearching) return;
+  isSearching = true;
+  while (engine.isSearching) {
+    engine.searchOn();
+    changed();
+    await nextTurn();
+  }
+  isSearching = false;
+}
+
+function changed(): void {
+  hasNews = true;
+  if (!pageIsBusy) tell();
+}
+
+function shown(): void {
+  pageIsBusy = false;
+  if (hasNews) tell();
+}
+
+function tell(): void {
+  hasNews = false;
+  pageIsBusy = true;
+  send(engine.news());
+}
+
+function send(message: FromWorker): void {
+  scope.postMessage(message);
+}
+
+function close(): void {
+  stream?.close();
+  scope.close();
+}
