@@ -1,0 +1,75 @@
+"""A real server with the console's pages, and pages of a real browser that are signed in to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+import ingot.console
+from tests.service.api_server import Server, running_server
+
+CONSOLE = Path(__file__).parents[2] / "console"
+OpenPage = Callable[..., Awaitable[Page]]
+_DEADLINE_MS = 20_000
+_NARROW = {"width": 390, "height": 780}
+_WIDE = {"width": 1280, "height": 800}
+_QUICK = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+
+
+@pytest.fixture(scope="session")
+def console_pages() -> Path:
+    """The console as it is built from the source here."""
+    pages = ingot.console.PAGES
+    assert (pages / "index.html").exists(), "the console is not built: run `npm ci && npm run build` in console/"
+    return pages
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_QUICK)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, console_pages: Path) -> AsyncIterator[Server]:
+    async with running_server(tmp_path, pages=console_pages) as server:
+        yield server
+
+
+@pytest.fixture
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser of its own: cookies, storage, clipboard."""
+    context = await browser.new_context(viewport=_WIDE, bypass_csp=False)
+    context.set_default_timeout(_DEADLINE_MS)
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+async def open_page(context: BrowserContext, server: Server) -> AsyncIterator[OpenPage]:
+    """Opens `path` of the server, signed in. A page that throws, or breaks its policy, fails the test."""
+    problems: list[str] = []
+
+    async def open_(path: str, *, url: str = "", key: str = "") -> Page:
+        await sign_in(context, url or server.url, key or server.api_key)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None,
+        )
+        await page.goto(f"{url or server.url}{path}")
+        return page
+
+    yield open_
+    assert problems == []
+
+
+async def sign_in(context: BrowserContext, url: str, key: str) -> None:
+    answer = await context.request.post(f"{url}/api/session", data={"key": key}, headers={"Origin": url})
+    assert answer.status == 201, await answer.text()
