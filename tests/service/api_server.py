@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
-from ingot.api.services import Services, is_live
+from ingot.api.services import MadeBy, Services, is_live, look_at_activity
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
 from ingot.errors import ConflictError, NotFoundError
@@ -43,6 +44,7 @@ from ingot.storage.database import Database
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Vitals
 
 HELLO = b"""\
 api_version: orgo.ai/v1
@@ -173,6 +175,9 @@ class ScriptedComputers:
     async def delete(self, account: str, computer_id: str) -> None:
         del self.all[(await self.get(account, computer_id)).id]
 
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        return Counter(computer.status for computer in self.all.values())
+
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         computer = await self.get(account, computer_id)
         if computer.status is not ComputerStatus.RUNNING:
@@ -237,6 +242,8 @@ class Server:
     computers: ScriptedComputers
     held: ScriptedHeld
     http: httpx2.AsyncClient
+    logs: EventLogs
+    api_key: str
     is_ready: bool = True
     ahead_ms: int = 0
     goldens: itertools.count[int] = field(default_factory=itertools.count)
@@ -282,17 +289,26 @@ def path_of(ref: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def running_server(directory: Path, hosts: frozenset[str] | None = None) -> AsyncIterator[Server]:
+async def running_server(
+    directory: Path,
+    hosts: frozenset[str] | None = None,
+    *,
+    port: int = 0,
+    first_key: str = "",
+    pages: Path | None = None,
+) -> AsyncIterator[Server]:
+    """With a `first_key` the directory may be one that a server had before. `pages` are the console's files."""
     async with Database(directory / "ingot.db") as db:
         registry, access = Registry(db), Access(db)
         vault = Vault(db, directory / "vault.key")
         queue = BuildQueue(db, QueueLimits(waiting=5, account_waiting=4))
         await registry.start()
         await vault.start()
-        key = await access.bootstrap()
-        assert key is not None
+        key = await access.bootstrap(first_key) or first_key
+        assert key
         builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
         server: Server
+        logs = EventLogs(directory / "logs")
         tickets, sessions = Tickets(db), Sessions(db, lambda: now_ms() + server.ahead_ms)
 
         async def resolve(request: StreamRequest) -> StreamTarget:
@@ -314,6 +330,8 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
+        stream = EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes)
+        vitals = Vitals(directory, lambda: look_at_activity(queue, stream))
         services = Services(
             registry=registry,
             queue=queue,
@@ -323,31 +341,32 @@ async def running_server(directory: Path, hosts: frozenset[str] | None = None) -
             builds=builds,
             computers=computers,
             held=held,
-            stream=EventStream(
-                EventLogs(directory / "logs"), resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes
-            ),
+            stream=stream,
             tickets=tickets,
             workspaces=Workspaces(db),
-            pages=PageFiles(directory / "pages"),
+            pages=PageFiles(pages or directory / "pages"),
+            vitals=vitals,
+            made_by=MadeBy("scripted", "as the tests say", 2),
             cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,
             hosts=hosts,
         )
-        async with listening(services) as url:
+        async with listening(services, port) as url:
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-                server = Server(url, services, builds, computers, held, http)
+                server = Server(url, services, builds, computers, held, http, logs, key)
                 yield server
+        await vitals.aclose()
 
 
 @contextlib.asynccontextmanager
-async def listening(services: Services) -> AsyncIterator[str]:
+async def listening(services: Services, port: int = 0) -> AsyncIterator[str]:
     """Serves the API; its URL."""
     config = uvicorn.Config(
         create_app(services),
         host="127.0.0.1",
-        port=0,
+        port=port,
         log_level="critical",
         http=StreamingProtocol,
         lifespan="off",

@@ -4,7 +4,8 @@ import type { Schemas } from "./client";
 
 export type Build = Schemas["BuildObject"];
 export type Computer = Schemas["ComputerObject"];
-export type Problem = Schemas["ProblemEntry"];
+export type Problem = Pick<Schemas["ProblemEntry"], "field" | "code" | "message"> &
+  Partial<Pick<Schemas["ProblemEntry"], "hint" | "line" | "column">>;
 export type PlanStep = Schemas["Plan"]["steps"][number];
 export type Key = Schemas["Key"];
 export type Secret = Schemas["Secret"];

@@ -24,7 +24,7 @@ export function BuildActions(props: {
   const isBuilt = watched.kind !== "not_built";
   return (
     <div class="build-actions">
-      {watched.build?.status === "ready" && may("launch") && (
+      {watched.build?.status === "ready" && watched.kind !== "ready" && may("launch") && (
         <button class="button" disabled={busy !== ""} onClick={() => void work.launch()}>
           {busy === "launching" ? "Launching …" : "Launch"}
         </button>

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { refPath } from "../api/client";
 import { may } from "../session";
@@ -9,7 +9,8 @@ import { ADVICE, type Step } from "./advice";
 import type { BuildFlags, Failure } from "./api";
 import { Notice } from "./notice";
 
-const LINES_SHOWN = 6;
+/** Where the log keeps enough room beside them. */
+const ROOMY = "(min-width: 800px) and (min-height: 700px)";
 
 interface FailureProps {
   buildRef: string;
@@ -33,6 +34,7 @@ export function FailureNotice(props: FailureProps) {
     <Notice
       tone={failure.code === "cancelled" ? "warn" : "bad"}
       class="ending"
+      below={failure.last_lines.length > 0 && <LastLines lines={failure.last_lines} />}
       actions={advice.steps.map((step, place) => (
         <NextStep key={step.label} step={step} isFirst={place === 0} {...props} />
       ))}
@@ -53,7 +55,6 @@ export function FailureNotice(props: FailureProps) {
         {advice.says}
         {props.goldenStays && " The golden snapshot of an earlier attempt stays and can be launched."}
       </p>
-      <LastLines lines={failure.last_lines} />
     </Notice>
   );
 }
@@ -73,21 +74,19 @@ function LineLink({ line, onReveal }: { line: number; onReveal: (line: number) =
   );
 }
 
+/** The newest of them are the ones that one sees first. */
 function LastLines({ lines }: { lines: readonly string[] }) {
-  const [all, setAll] = useState(false);
+  const box = useRef<HTMLPreElement>(null);
+  const toEnd = () => box.current?.scrollTo(0, box.current.scrollHeight);
+  useEffect(toEnd, [lines]);
   if (lines.length === 0) return null;
-  const shown = all ? lines : lines.slice(-LINES_SHOWN);
   return (
-    <div class="last-lines">
-      <pre tabIndex={0} aria-label="Its last lines">
-        {shown.join("\n")}
+    <details class="last-lines" open={matchMedia(ROOMY).matches} onToggle={toEnd}>
+      <summary>Its last {lines.length === 1 ? "line" : `${lines.length} lines`}</summary>
+      <pre ref={box} tabIndex={0} aria-label="Its last lines">
+        {lines.join("\n")}
       </pre>
-      {lines.length > LINES_SHOWN && (
-        <button class="button quiet" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? "Fewer lines" : `All ${lines.length} last lines`}
-        </button>
-      )}
-    </div>
+    </details>
   );
 }
 

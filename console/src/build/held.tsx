@@ -23,7 +23,7 @@ export function HeldNotice({ buildRef, attempt, clock }: { buildRef: string; att
       class="ending"
       actions={
         <>
-          <Copy text={command} what={command} label="Copy the command" />
+          <Copy text={command} what={command} />
           <button
             class="button"
             disabled={end.busy}

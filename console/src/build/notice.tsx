@@ -9,6 +9,8 @@ export function Notice(props: {
   /** `alert` for what must be heard at once. */
   role?: "status" | "alert";
   actions?: ComponentChildren;
+  /** In all its width, below the text and the actions. */
+  below?: ComponentChildren;
   children: ComponentChildren;
   class?: string;
 }) {
@@ -16,6 +18,7 @@ export function Notice(props: {
     <div class={`notice ${props.tone ?? ""} ${props.class ?? ""}`} role={props.role}>
       <div class="notice-text">{props.children}</div>
       {props.actions && <div class="notice-actions">{props.actions}</div>}
+      {props.below && <div class="notice-below">{props.below}</div>}
     </div>
   );
 }

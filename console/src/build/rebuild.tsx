@@ -68,7 +68,9 @@ export function RebuildDialog(props: {
             onChange={(event) => setKeep(event.currentTarget.checked ? KEEP_SECONDS : 0)}
           />
           Keep the machine if a step fails
-          <small>It stands as the step left it, so that `ingot debug` can look into it.</small>
+          <small>
+            It stands as the step left it, so that <code>ingot debug</code> can look into it.
+          </small>
           {keep > 0 && (
             <select
               class="choice-more"

@@ -9,7 +9,7 @@ import "./side.css";
 export function Side({ watched, buildRef }: { watched: Watched; buildRef: string }) {
   const { log, detail, attempts, number, kind } = watched;
   const lineOf = (step: number) => log.sections.peek().find((section) => section.step?.index === step)?.first ?? -1;
-  const isEmpty = kind !== "running" && !detail && attempts.length < 2;
+  const isEmpty = kind !== "running" && !detail?.steps.length && !detail?.manifest && attempts.length < 2;
   return (
     <aside class="build-side" aria-label="Details">
       {kind === "running" && <MachineScreen buildRef={buildRef} />}

@@ -52,10 +52,20 @@ export function useDeeds(computer: Computer, then: Then): Deeds {
 }
 
 function isMoving(computer: Computer): string | false {
-  return ["running", "stopped"].includes(computer.status) ? false : `It is ${computer.status}: wait until that is done.`;
+  return ["running", "stopped"].includes(computer.status)
+    ? false
+    : `It is ${computer.status}: wait until that is done.`;
 }
 
-function CloneDialog({ computer, onCloned, onClose }: { computer: Computer; onCloned: Then["onCloned"]; onClose: () => void }) {
+function CloneDialog({
+  computer,
+  onCloned,
+  onClose,
+}: {
+  computer: Computer;
+  onCloned: Then["onCloned"];
+  onClose: () => void;
+}) {
   const [name, setName] = useState(`${computer.name}-clone`.slice(0, 200));
   const action = useAction();
   async function make(event: Event) {
@@ -72,8 +82,8 @@ function CloneDialog({ computer, onCloned, onClose }: { computer: Computer; onCl
       <form class="stack" onSubmit={(event) => void make(event)}>
         <div class="dialog-body">
           <p>
-            The clone has this computer's files as they are now, and an id, a host name and a screen password of its own. What
-            runs here stands still while the files are copied; nothing in it ends.
+            The clone has this computer's files as they are now, and an id, a host name and a screen password of its
+            own. What runs here stands still while the files are copied; nothing in it ends.
           </p>
         </div>
         <Field label="Name of the clone">
@@ -93,7 +103,15 @@ function CloneDialog({ computer, onCloned, onClose }: { computer: Computer; onCl
   );
 }
 
-function DeleteDialog({ computer, onDeleted, onClose }: { computer: Computer; onDeleted: () => void; onClose: () => void }) {
+function DeleteDialog({
+  computer,
+  onDeleted,
+  onClose,
+}: {
+  computer: Computer;
+  onDeleted: () => void;
+  onClose: () => void;
+}) {
   return (
     <Confirm
       title={`Delete ${computer.name}?`}

@@ -17,7 +17,12 @@ export function Details({ computer }: { computer: Computer }) {
     ["Host name", <code>{computer.instance_id}</code>],
     ["Id", <Kept text={computer.id} what="the id" />],
     ...(computer.vnc_password
-      ? [["Screen password", <Kept text={computer.vnc_password} what="the password" />] as [string, preact.ComponentChildren]]
+      ? [
+          ["Screen password", <Kept text={computer.vnc_password} what="the password" />] as [
+            string,
+            preact.ComponentChildren,
+          ],
+        ]
       : []),
     ["Ports of its services", portsOf(computer)],
   ];

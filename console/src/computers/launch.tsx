@@ -48,7 +48,15 @@ export function LaunchDialog({ template, onClose }: { template?: string; onClose
         <div class="fields">
           {NUMBERS.map(([field, label, min, step]) => (
             <Field key={field} label={label}>
-              <input type="number" name={field} min={min} step={step} placeholder="as the template" value={wish[field]} onInput={set(field)} />
+              <input
+                type="number"
+                name={field}
+                min={min}
+                step={step}
+                placeholder="as the template"
+                value={wish[field]}
+                onInput={set(field)}
+              />
             </Field>
           ))}
         </div>
@@ -89,7 +97,9 @@ function TemplateChoice({ chosen, choose }: { chosen: string; choose: (ref: stri
       <Field label="Template" hint={hint}>
         <select required name="template" value={chosen} onChange={(event) => choose(event.currentTarget.value)}>
           <option value="">{ready ? "Choose …" : "Loading …"}</option>
-          {ready?.map((item) => <option key={item.ref}>{item.ref}</option>)}
+          {ready?.map((item) => (
+            <option key={item.ref}>{item.ref}</option>
+          ))}
         </select>
       </Field>
       <Problem error={error} />
@@ -100,5 +110,9 @@ function TemplateChoice({ chosen, choose }: { chosen: string; choose: (ref: stri
 function bodyOf(ref: string, wish: Wish): Record<string, unknown> {
   const { name, ...numbers } = wish;
   const given = Object.entries(numbers).filter(([, text]) => text !== "");
-  return { template_ref: ref, name: name.trim(), ...Object.fromEntries(given.map(([field, text]) => [field, Number(text)])) };
+  return {
+    template_ref: ref,
+    name: name.trim(),
+    ...Object.fromEntries(given.map(([field, text]) => [field, Number(text)])),
+  };
 }

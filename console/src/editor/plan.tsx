@@ -16,7 +16,8 @@ export function PlanOf({ document, about }: { document: string; about?: unknown 
     [document, about],
   );
   if (value) return <Plan steps={value.steps} />;
-  if (error instanceof ApiError && error.status === 422) return <p class="soft">A document with problems has no plan.</p>;
+  if (error instanceof ApiError && error.status === 422)
+    return <p class="soft">A document with problems has no plan.</p>;
   return error ? <Failed error={error} retry={reload} /> : <Loading what="the plan" />;
 }
 

@@ -15,7 +15,10 @@ export function writeYaml(document: unknown): string {
 
 function map(values: { readonly [key: string]: Value }, indent: string): string {
   return Object.entries(values)
-    .map(([key, value], place) => `${place === 0 ? "" : indent}${KEY.test(key) && !NO_PLAIN.test(key) ? key : quoted(key)}:${after(value, indent)}`)
+    .map(
+      ([key, value], place) =>
+        `${place === 0 ? "" : indent}${KEY.test(key) && !NO_PLAIN.test(key) ? key : quoted(key)}:${after(value, indent)}`,
+    )
     .join("");
 }
 

@@ -44,7 +44,10 @@ export function BuildDialog({ build, onClose }: { build: Build; onClose: () => v
             </label>
           ))}
         </fieldset>
-        <Field label="When a step fails" hint="A held machine takes commands, to find out why. Secrets may still be in it.">
+        <Field
+          label="When a step fails"
+          hint="A held machine takes commands, to find out why. Secrets may still be in it."
+        >
           <select value={keep} onChange={(event) => setKeep(event.currentTarget.value)}>
             <option value="0">End its machine</option>
             <option value="900">Hold its machine for 15 minutes</option>

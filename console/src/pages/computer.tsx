@@ -131,7 +131,9 @@ function Off({ computer }: { computer: Shown }) {
   const isMoving = isChanging(computer.status);
   return (
     <Empty title={isMoving ? `It is ${computer.status} …` : "It is off"}>
-      <p>{isMoving ? "This page goes on by itself when it is done." : "Start it to see and use it. Its files are kept."}</p>
+      <p>
+        {isMoving ? "This page goes on by itself when it is done." : "Start it to see and use it. Its files are kept."}
+      </p>
     </Empty>
   );
 }

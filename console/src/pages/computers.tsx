@@ -65,7 +65,13 @@ function ComputerTable({ computers, reload }: { computers: Computer[]; reload: (
         { label: "Hardware", cell: (computer) => `${computer.cpu} CPU, ${computer.ram} GiB` },
         { label: "Made", cell: (computer) => <Ago at={computer.created_at} /> },
         ...(may("launch")
-          ? [{ label: "Actions", quiet: true, cell: (computer: Computer) => <RowMenu computer={computer} reload={reload} /> }]
+          ? [
+              {
+                label: "Actions",
+                quiet: true,
+                cell: (computer: Computer) => <RowMenu computer={computer} reload={reload} />,
+              },
+            ]
           : []),
       ]}
     />

@@ -38,7 +38,8 @@ export default function Template() {
     return error ? <Failed error={error} retry={reload} /> : <Loading what="the template" />;
   }
   const wanted = query.get("version");
-  const chosen = wanted === null ? value.versions[0] : value.versions.find((item) => partsOf(item.ref).version === wanted);
+  const chosen =
+    wanted === null ? value.versions[0] : value.versions.find((item) => partsOf(item.ref).version === wanted);
   return (
     <div class="page">
       <header class="page-head">
@@ -49,7 +50,11 @@ export default function Template() {
       </header>
       <div class="template-side">
         <Versions versions={value.versions} chosen={chosen} />
-        {chosen ? <Version key={chosen.ref + chosen.digest} item={chosen} onGone={reload} /> : <Missing what="version" />}
+        {chosen ? (
+          <Version key={chosen.ref + chosen.digest} item={chosen} onGone={reload} />
+        ) : (
+          <Missing what="version" />
+        )}
       </div>
     </div>
   );
@@ -200,7 +205,10 @@ function Deeds({ item, build, onGone }: { item: Item; build: Build | undefined; 
           }}
           onClose={close}
         >
-          <p>The version and its document go. Computers made from it stay. The same name and version can be published again.</p>
+          <p>
+            The version and its document go. Computers made from it stay. The same name and version can be published
+            again.
+          </p>
         </Confirm>
       )}
     </div>

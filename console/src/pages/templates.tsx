@@ -38,7 +38,9 @@ export default function Templates() {
             aria-label="Filter templates"
             placeholder="Filter"
             value={wanted}
-            onInput={(event) => setQuery(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
+            onInput={(event) =>
+              setQuery(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })
+            }
           />
           {may("publish") && (
             <Link class="button primary" href="/templates/new">
@@ -121,7 +123,9 @@ function groupsOf(items: readonly Item[]): Group[] {
     versions.sort((one, other) => other.published.localeCompare(one.published) || other.ref.localeCompare(one.ref));
     return { path, versions, isCurated: path.startsWith(`${CURATED}/`), description: descriptionOf(versions[0]) };
   });
-  return groups.sort((one, other) => Number(one.isCurated) - Number(other.isCurated) || one.path.localeCompare(other.path));
+  return groups.sort(
+    (one, other) => Number(one.isCurated) - Number(other.isCurated) || one.path.localeCompare(other.path),
+  );
 }
 
 function descriptionOf(item: Item | undefined): string {

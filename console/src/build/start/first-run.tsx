@@ -92,7 +92,12 @@ function Offer(props: { name: string; says: string; busy: boolean; onBuild: () =
       <h3>{props.name}</h3>
       <p class="soft">{props.says}</p>
       {may("build") && (
-        <button class="button primary" disabled={props.busy} aria-label={`Build ${props.name}`} onClick={props.onBuild}>
+        <button
+          class="button primary"
+          disabled={props.busy}
+          aria-label={`Build it: ${props.name}`}
+          onClick={props.onBuild}
+        >
           Build it
         </button>
       )}

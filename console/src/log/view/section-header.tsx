@@ -51,7 +51,9 @@ export function SectionHeader({ sections, index, open, clock }: Props) {
       )}
       <span class="log-took">{took(shown, clock)}</span>
       <button class="log-copy" data-copy={index} disabled={lines === 0} title="Copy all lines of this section">
-        <span aria-hidden="true">⧉</span>
+        <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+          <path d="M5 5V2h9v9h-3M2 5h9v9H2z" fill="none" stroke="currentColor" stroke-width="1.4" />
+        </svg>
         <span class="visually-hidden">Copy the lines of {shown.title}</span>
       </button>
     </div>
