@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.service.api_server import Server, document, path_of
-
 from ingot.events.frames import encode_lines
 from ingot.events.reporter import BuildReporter
 from ingot.events.writer import LogWriter
 from ingot.records.build import BuildState, Failure, StepRecord
 from ingot.records.event import FrameId, Level, Phase, Result
 from ingot.records.step_line import format_step_cached, format_step_done, format_step_failed, format_step_run
+from tests.service.api_server import Server, document, path_of
 
 _names = itertools.count(1)
 _BATCH = 5_000

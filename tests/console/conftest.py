@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
-from tests.service.api_server import Server, running_server
 
 import ingot.console
+from tests.service.api_server import Server, running_server
 
 CONSOLE = Path(__file__).parents[2] / "console"
 OpenPage = Callable[..., Awaitable[Page]]

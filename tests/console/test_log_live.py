@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from playwright.async_api import expect
+
+from ingot.records.event import Phase
 from tests.console.builds import begin_build
 from tests.console.conftest import OpenPage
 from tests.service.api_server import STEP_FAILED, Server
-
-from ingot.records.event import Phase
 
 
 async def test_lines_come_live_and_the_running_section_is_open(server: Server, open_page: OpenPage) -> None:
