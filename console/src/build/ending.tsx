@@ -30,6 +30,7 @@ interface FailureProps {
 export function FailureNotice(props: FailureProps) {
   const { failure, took } = props;
   const advice = ADVICE[failure.code];
+  const isStop = failure.code === "cancelled" || failure.code === "queue_expired";
   return (
     <Notice
       tone={failure.code === "cancelled" ? "warn" : "bad"}
@@ -49,7 +50,7 @@ export function FailureNotice(props: FailureProps) {
           </>
         )}
         {failure.exit_code !== null && !failure.message.includes("exit code") && ` (exit code ${failure.exit_code})`}{" "}
-        <LineLink line={props.line} onReveal={props.onReveal} />
+        <LineLink line={isStop ? -1 : props.line} onReveal={props.onReveal} />
       </p>
       <p class="ending-says">
         {advice.says}

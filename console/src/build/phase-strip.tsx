@@ -6,7 +6,7 @@ import { durationOf } from "../ui/time";
 import { ticking } from "./times";
 import "./phase-strip.css";
 
-const MARKS: Record<PhasePart["state"], string> = { ahead: "", running: "●", done: "✓", failed: "✗", stopped: "⊘" };
+const MARKS: Record<PhasePart["state"], string> = { ahead: "·", running: "●", done: "✓", failed: "✗", stopped: "⊘" };
 const WORDS: Record<PhasePart["state"], string> = {
   ahead: "not begun",
   running: "under way",
@@ -34,17 +34,22 @@ export function Phases({ log, kind, own, now }: PhasesProps) {
 }
 
 function PhaseStrip(props: { parts: readonly PhasePart[]; now: number; onReveal: (line: number) => void }) {
+  const last = props.parts.findLast((part) => part.state !== "ahead");
   return (
     <ol class="phases" aria-label="Phases">
       {props.parts.map((part) => (
-        <li key={part.phase} class={`phase ${part.state}`} aria-current={part.state === "running" ? "step" : undefined}>
+        <li
+          key={part.phase}
+          class={`phase ${part.state} ${part === last ? "last" : ""}`}
+          aria-current={part.state === "running" ? "step" : undefined}
+        >
           <button
             disabled={part.line < 0}
             title={`${part.phase}: ${SAYS[part.phase]}`}
             onClick={() => props.onReveal(part.line)}
           >
             <span class="phase-name">
-              <span aria-hidden="true">{MARKS[part.state]}</span> {part.phase}
+              <span aria-hidden="true">{MARKS[part.state]}</span> <span class="phase-word">{part.phase}</span>
               <span class="visually-hidden">, {WORDS[part.state]}</span>
             </span>
             <span class="phase-time">{timeOf(part, props.now)}</span>
