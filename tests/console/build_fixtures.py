@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.async_api import BrowserContext, Page
+
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
 
@@ -47,20 +48,21 @@ def path_of(ref: str) -> str:
     return f"/console/builds/{ref.replace('@', '/')}"
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory, console_pages: Path) -> Iterator[Host]:
-    """One for all tests of a file; two builds at once."""
-    made = Host(tmp_path_factory.mktemp("host"))
-    yield made.start()
-    made.close()
+@contextlib.contextmanager
+def running_host(home: Path, **settings: str) -> Iterator[Host]:
+    made = Host(home, settings)
+    try:
+        yield made.start()
+    finally:
+        made.close()
 
 
-@pytest.fixture
-async def show(context: BrowserContext) -> AsyncIterator[Show]:
-    """Opens a page of a host, signed in. A page that throws, or breaks its policy, fails the test."""
+@contextlib.asynccontextmanager
+async def shown(context: BrowserContext) -> AsyncIterator[Show]:
+    """Opens pages of hosts, signed in. A page that throws, or breaks its policy, fails the test."""
     problems: list[str] = []
 
-    async def show_(host: Host, path: str) -> Page:
+    async def show(host: Host, path: str) -> Page:
         await sign_in(context, host.url, KEY)
         page = await context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -71,7 +73,7 @@ async def show(context: BrowserContext) -> AsyncIterator[Show]:
         await page.goto(f"{host.url}{path}")
         return page
 
-    yield show_
+    yield show
     assert problems == []
 
 

@@ -27,6 +27,11 @@ from ingot.settings import load_settings
 _FLOOD_BATCH = 500
 _POLL_SECONDS = 0.02
 _TIMED_OUT = 137
+_ENDS = {"memory": CommandResult(137, 0, memory_killed=True), "disk": CommandResult(1, 0, disk_full=True)}
+_ERRORS = {
+    "lost": MachineLostError("the machine ended by itself"),
+    "broken": MachineError("the machine said something that cannot be understood"),
+}
 _COLOURS = ((20, 60, 110), (40, 110, 70))
 
 
@@ -71,15 +76,9 @@ class TalkingMachine(ScriptedMachine):
                     await asyncio.sleep(_POLL_SECONDS)
             case "exit":
                 return CommandResult(int(rest), 0)
-            case "memory":
-                return CommandResult(137, 0, memory_killed=True)
-            case "disk":
-                return CommandResult(1, 0, disk_full=True)
-            case "lost":
-                raise MachineLostError("the machine ended by itself")
-            case "broken":
-                raise MachineError("the machine said something that cannot be understood")
-        return None
+            case "lost" | "broken":
+                raise _ERRORS[word]
+        return _ENDS.get(word)
 
     async def set_screen_password(self, password: str) -> None:
         """Nobody can look at it but through pictures."""

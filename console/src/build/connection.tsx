@@ -3,7 +3,7 @@ import { ticking, useNow } from "./times";
 import "./connection.css";
 
 /** Where the stream is, as it is. */
-export function ConnectionState({ log, onRetry }: { log: Log; onRetry: () => void }) {
+export function ConnectionState({ log }: { log: Log }) {
   const now = log.connection.value;
   switch (now.state) {
     case "connecting":
@@ -14,7 +14,7 @@ export function ConnectionState({ log, onRetry }: { log: Log; onRetry: () => voi
     case "ended":
       return <Told tone="" text="Complete" hint="The build is over and its whole log is here." />;
     case "waiting":
-      return <Away until={now.until} why={now.why} onRetry={onRetry} />;
+      return <Away until={now.until} why={now.why} onRetry={() => log.retry()} />;
     case "refused":
       return <Told tone="bad" text="Refused" hint={now.message} />;
   }

@@ -77,7 +77,7 @@ function BuildPage({ buildRef, wanted }: { buildRef: string; wanted: number | nu
       </header>
       <div class="build-strip">
         <Phases {...{ log, kind, own: watched.detail, now: took.now }} />
-        {hasLog && <ConnectionState log={log} onRetry={watched.reopen} />}
+        {hasLog && <ConnectionState log={log} />}
       </div>
       <BuildNotices {...{ watched, work, took }} />
       <div class="build-body">
