@@ -4,6 +4,7 @@ import { Route, Router, Switch } from "wouter-preact";
 import { loadSession, session } from "./session";
 import { SignIn } from "./pages/sign-in";
 import { Shell } from "./ui/shell";
+import { mayLeave } from "./ui/leaving";
 import { Loading, Missing } from "./ui/states";
 
 // Each page is a file of its own, loaded when it is first opened: the build view does not wait for the editor.
@@ -21,7 +22,16 @@ const Host = lazy(() => import("./pages/host"));
 export function App() {
   useEffect(() => void loadSession(), []);
   if (session.value === undefined) return <Loading what="your session" />;
-  return <Router base="/console">{session.value === null ? <SignIn /> : <Pages />}</Router>;
+  return (
+    <Router base="/console" aroundNav={(go, to, options) => (leaves(to) && !mayLeave() ? undefined : go(to, options))}>
+      {session.value === null ? <SignIn /> : <Pages />}
+    </Router>
+  );
+}
+
+/** Whether an address is another page, and no other view of this one. */
+function leaves(to: string): boolean {
+  return new URL(to, location.href).pathname !== location.pathname;
 }
 
 /** The addresses. A line of a build is `/builds/ns/name/version?attempt=3#L120`. */

@@ -13,7 +13,13 @@ export interface Session {
 /** undefined: not asked yet; null: nobody is signed in. */
 export const session = signal<Session | null | undefined>(undefined);
 
-onSignedOut(() => (session.value = null));
+/** The session ended while a page was open: the page stays, and asks to sign in again. */
+export const hasExpired = signal(false);
+
+onSignedOut(() => {
+  if (session.value) hasExpired.value = true;
+  else session.value = null;
+});
 
 export async function loadSession(): Promise<void> {
   const code = takeCode();
@@ -28,11 +34,18 @@ export async function loadSession(): Promise<void> {
 /** Signs in with a key, or with the one-time code of `ingot console`. */
 export async function signIn(by: { key: string } | { code: string }): Promise<void> {
   session.value = await openSession(by);
+  hasExpired.value = false;
 }
 
 export async function signOut(): Promise<void> {
   await request("DELETE", "/api/session");
+  leave();
+}
+
+/** Shows the sign-in page, where the session is over anyway. */
+export function leave(): void {
   session.value = null;
+  hasExpired.value = false;
 }
 
 /** Whether the session's key may do it; the server checks again. */

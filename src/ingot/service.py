@@ -29,7 +29,7 @@ from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
 from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
-from ingot.api.services import Services
+from ingot.api.services import MadeBy, Services, look_at_activity
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
@@ -66,6 +66,7 @@ from ingot.store.layers import LayerStore
 from ingot.store.tree import remove_tree
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Vitals
 from ingot.worker import Worker, Workshop
 
 log = logging.getLogger(__name__)
@@ -190,6 +191,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         )
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
+        vitals = Vitals(data, lambda: look_at_activity(queue, stream))
+        stack.push_async_callback(vitals.aclose)
         worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
         services = Services(
             registry=registry,
@@ -204,6 +207,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             tickets=tickets,
             workspaces=Workspaces(database),
             pages=PageFiles(PAGES),
+            vitals=vitals,
+            made_by=MadeBy(backend.name, chosen.reason, settings.builds),
             cors=cors,
             metrics=metrics,
             settings=describe_settings(settings, origin),
@@ -310,11 +315,12 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
 
 
 async def _run(server: uvicorn.Server, sock: socket.socket, parts: Parts) -> None:
-    """The server until it is asked to stop, beside the worker and the keeper of logs; when one of them dies the server
-    ends with it."""
+    """The server until it is asked to stop, beside the worker, the keeper of logs and the taker of figures; when one of
+    them dies the server ends with it."""
     beside = [
         asyncio.create_task(parts.worker.run(), name="worker"),
         asyncio.create_task(parts.keeper.run(), name="log keeper"),
+        asyncio.create_task(parts.services.vitals.run(), name="vitals"),
     ]
     for task in beside:
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import itertools
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.page_files import PageFiles
 from ingot.api.screen import WEBSOCKETS
-from ingot.api.services import Services, is_live
+from ingot.api.services import MadeBy, Services, is_live, look_at_activity
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
 from ingot.errors import ConflictError, NotFoundError
@@ -43,6 +44,7 @@ from ingot.storage.database import Database
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Vitals
 
 HELLO = b"""\
 api_version: orgo.ai/v1
@@ -172,6 +174,9 @@ class ScriptedComputers:
 
     async def delete(self, account: str, computer_id: str) -> None:
         del self.all[(await self.get(account, computer_id)).id]
+
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        return Counter(computer.status for computer in self.all.values())
 
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         computer = await self.get(account, computer_id)
@@ -325,6 +330,8 @@ async def running_server(
             return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
+        stream = EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes)
+        vitals = Vitals(directory, lambda: look_at_activity(queue, stream))
         services = Services(
             registry=registry,
             queue=queue,
@@ -334,10 +341,12 @@ async def running_server(
             builds=builds,
             computers=computers,
             held=held,
-            stream=EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes),
+            stream=stream,
             tickets=tickets,
             workspaces=Workspaces(db),
             pages=PageFiles(pages or directory / "pages"),
+            vitals=vitals,
+            made_by=MadeBy("scripted", "as the tests say", 2),
             cors=cors,
             settings=describe_settings(Settings(bootstrap_key="hush"), dict.fromkeys(Settings.__slots__, "default")),
             ready=lambda: server.is_ready,
@@ -348,6 +357,7 @@ async def running_server(
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
                 server = Server(url, services, builds, computers, held, http, logs, key)
                 yield server
+        await vitals.aclose()
 
 
 @contextlib.asynccontextmanager

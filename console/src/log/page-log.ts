@@ -47,7 +47,7 @@ export class PageLog implements Log {
   #texts = new Map<number, (text: string | null) => void>();
   #lastId = 0;
   #path: string;
-  #wake = () => document.hidden || this.#send({ kind: "wake" });
+  #wake = () => document.hidden || this.retry();
 
   constructor(
     readonly ref: string,
@@ -65,6 +65,10 @@ export class PageLog implements Log {
 
   reveal(line: number): void {
     this.wanted.value = line;
+  }
+
+  retry(): void {
+    this.#send({ kind: "wake" });
   }
 
   close(): void {

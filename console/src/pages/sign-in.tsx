@@ -1,54 +1,61 @@
 import { useState } from "preact/hooks";
 import { signIn } from "../session";
+import { useAction } from "../ui/action";
+import { Copy } from "../ui/copy";
+import { Field, Problem } from "../ui/form";
 import "./sign-in.css";
 
 /** Where one without a session is: a key opens one, or the link of `ingot console` does. */
 export function SignIn() {
-  const [key, setKey] = useState("");
-  const [problem, setProblem] = useState("");
-  const [busy, setBusy] = useState(false);
-
-  async function open(event: Event) {
-    event.preventDefault();
-    setBusy(true);
-    setProblem("");
-    try {
-      await signIn({ key: key.trim() });
-    } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
-    } finally {
-      setBusy(false);
-    }
-  }
-
   return (
     <main class="sign-in">
-      <form class="card sign-in-form" onSubmit={(event) => void open(event)}>
+      <div class="card sign-in-card">
         <h1>
           <img src="/console/ingot.svg" alt="" width="32" height="32" /> Ingot
         </h1>
-        <label class="field">
-          API key
-          <input
-            type="password"
-            name="key"
-            autocomplete="current-password"
-            required
-            value={key}
-            onInput={(event) => setKey(event.currentTarget.value)}
-            aria-describedby="sign-in-problem"
-          />
-        </label>
-        <p id="sign-in-problem" class="sign-in-problem" role="alert">
-          {problem}
-        </p>
-        <button class="button primary" disabled={busy}>
-          {busy ? "Signing in …" : "Sign in"}
-        </button>
-        <p class="soft">
-          On the server's own machine, <code>ingot console</code> prints a link that signs you in.
-        </p>
-      </form>
+        <SignInForm />
+        <div class="soft sign-in-way">
+          <p>No key at hand? On the server's own machine this prints a link that signs you in:</p>
+          <p class="row">
+            <code>ingot console</code> <Copy text="ingot console" what="the command" />
+          </p>
+        </div>
+      </div>
     </main>
+  );
+}
+
+/** Takes a key and opens a session with it; the key itself is kept nowhere. */
+export function SignInForm({ onDone }: { onDone?: () => void }) {
+  const [key, setKey] = useState("");
+  const action = useAction();
+
+  async function open(event: Event) {
+    event.preventDefault();
+    if (await action.run(() => signIn({ key: key.trim() }))) onDone?.();
+  }
+
+  return (
+    <form class="stack" onSubmit={(event) => void open(event)}>
+      <Field
+        label="API key"
+        hint="It begins with sk_live_. The browser keeps a session of 30 days at most, not the key."
+      >
+        <input
+          type="password"
+          name="key"
+          autocomplete="current-password"
+          required
+          autofocus
+          spellcheck={false}
+          value={key}
+          onInput={(event) => setKey(event.currentTarget.value)}
+        />
+      </Field>
+      <Problem error={action.error} />
+      <button class="button primary" disabled={action.busy}>
+        {action.busy ? "Signing in …" : "Sign in"}
+      </button>
+    </form>
   );
 }

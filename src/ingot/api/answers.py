@@ -134,6 +134,14 @@ class BuildObject(Closed):
     failure: BuildFailure | None = Field(description="How the last attempt failed.")
 
 
+class ListedItem(Item):
+    build: BuildObject | None = Field(default=None, description="There with `builds=true`, and never null.")
+
+
+class ListedItems(Closed):
+    templates: list[ListedItem]
+
+
 class Cancelling(Closed):
     status: Literal["cancelling"]
 
@@ -204,7 +212,7 @@ class Attempts(Closed):
 
 
 class QueueOverview(Closed):
-    """The account's builds that are under way, oldest first."""
+    """The account's builds that are under way, oldest first, then those that ended, newest first."""
 
     builds: list[Attempt]
 
@@ -351,6 +359,62 @@ class Findings(Closed):
 class Setting(Closed):
     value: str
     source: str
+
+
+class ComputerCounts(Closed):
+    running: int
+    stopped: int
+    error: int
+
+
+class Processors(Closed):
+    count: int
+    busy: float = Field(ge=0, le=1, description="Of all together, over the last ten seconds.")
+    load_1m: float
+
+
+class Memory(Closed):
+    total_bytes: int
+    available_bytes: int
+
+
+class Disk(Closed):
+    """Of the file system of the data directory."""
+
+    total_bytes: int
+    free_bytes: int
+    data_bytes: int | None = Field(description="What the data directory takes, some minutes old; null at first.")
+
+
+class HostSample(Closed):
+    at: Time
+    cpu_busy: float
+    memory_used_bytes: int
+    disk_used_bytes: int
+    building: int
+    queued: int
+    open_streams: int
+
+
+class HostHistory(Closed):
+    every_s: int
+    samples: list[HostSample] = Field(description="The last hour since the start, oldest first.")
+
+
+class Overview(Closed):
+    version: str
+    backend: str = Field(description="What machines are made of.")
+    backend_reason: str
+    started_at: Time
+    slots: int = Field(description="Builds that run at once.")
+    building: int
+    queued: int
+    computers: ComputerCounts
+    open_streams: int
+    cpu: Processors
+    memory: Memory
+    disk: Disk
+    history: HostHistory
 
 
 class SettingsShown(Closed):

@@ -91,10 +91,13 @@ async def get_attempt(
     return attempt_detail_json(build, queue_position=await _position(use, build))
 
 
-@router.get("/builds", **keyed(Scope.READ, answers.QueueOverview))
-async def list_active(caller: Caller, use: Use) -> Json:
-    """The account's builds that wait or run, oldest first."""
-    return await _list(use, await use.queue.active(caller.account))
+@router.get("/builds", **keyed(Scope.READ, answers.QueueOverview, 400))
+async def list_active(caller: Caller, use: Use, ended: Annotated[int, Query(ge=0, le=100)] = 0) -> Json:
+    """The account's builds that wait or run, oldest first; then the `ended` that ended last, newest first."""
+    builds = await use.queue.active(caller.account)
+    if ended:
+        builds += await use.queue.ended(caller.account, ended)
+    return await _list(use, builds)
 
 
 async def _show(use: Services, account: str, item: Item) -> Json:
@@ -105,8 +108,8 @@ async def _show(use: Services, account: str, item: Item) -> Json:
 
 
 async def _list(use: Services, builds: Sequence[Build]) -> Json:
-    shown = [attempt_json(build, queue_position=await _position(use, build)) for build in builds]
-    return listing("builds", shown)
+    places = await use.queue.positions() if any(build.state is BuildState.QUEUED for build in builds) else {}
+    return listing("builds", [attempt_json(build, queue_position=places.get(build.id)) for build in builds])
 
 
 async def _position(use: Services, build: Build) -> int | None:

@@ -9,8 +9,7 @@ from ingot.api import answers
 from ingot.api.describe import public
 from ingot.api.errors import UnavailableError
 from ingot.api.metrics import CONTENT_TYPE
-from ingot.api.services import Use
-from ingot.records.build import BuildState
+from ingot.api.services import Use, look_at_activity
 from ingot.records.wire import Json
 
 router = APIRouter(tags=["health"])
@@ -35,10 +34,6 @@ async def readyz(use: Use) -> Json:
 @router.get("/metrics", response_class=Response, responses={200: _TEXT, **public(None)["responses"]})
 async def metrics(use: Use) -> Response:
     """Figures in Prometheus' text format: builds by result, queue, open streams."""
-    active = await use.queue.active()
-    waiting = sum(build.state is not BuildState.RUNNING for build in active)
-    streams = use.stream.count_open()
-    page = use.metrics.render(
-        queued=waiting, running=len(active) - waiting, open_streams=streams, streamed=use.stream.figures()
-    )
+    activity = await look_at_activity(use.queue, use.stream)
+    page = use.metrics.render(activity, streamed=use.stream.figures())
     return Response(page, headers={"Content-Type": CONTENT_TYPE})

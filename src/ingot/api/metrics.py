@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from ingot.api.open_streams import StreamFigures
 from ingot.records.event import Result
+from ingot.vitals import Activity
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (1, 2, 5, 10, 20, 40, 60, 120, 300, 600, 1200, 3600)
@@ -46,11 +47,11 @@ class Metrics:
         self._builds.labels(result.value).inc()
         self._seconds.labels(result.value).observe(seconds)
 
-    def render(self, *, queued: int, running: int, open_streams: int, streamed: StreamFigures) -> bytes:
+    def render(self, activity: Activity, streamed: StreamFigures) -> bytes:
         """The page that Prometheus reads."""
-        self._queued.set(queued)
-        self._running.set(running)
-        self._streams.set(open_streams)
+        self._queued.set(activity.queued)
+        self._running.set(activity.building)
+        self._streams.set(activity.open_streams)
         self._tasks.set(len(asyncio.all_tasks()))
         self._figures.figures = streamed
         return generate_latest(self._registry)

@@ -54,10 +54,10 @@ class PageFiles:
 
 
 def _names_below(directory: Path) -> list[str]:
-    """Every plain file, as its path below the directory; links are none."""
+    """Every plain file, as its path below the directory; links and hidden files are none."""
     return [
         (Path(place) / name).relative_to(directory).as_posix()
         for place, _, names in os.walk(directory)
         for name in names
-        if not (Path(place) / name).is_symlink()
+        if not name.startswith(".") and not (Path(place) / name).is_symlink()
     ]

@@ -22,8 +22,8 @@ from ingot.api.metrics import Metrics
 from ingot.api.page_files import PageFiles
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
-from ingot.records.build import Build, BuildFlags, HeldMachine
-from ingot.records.computer import Computer, LaunchWish, ShellResult
+from ingot.records.build import Build, BuildFlags, BuildState, HeldMachine
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
@@ -31,6 +31,7 @@ from ingot.sessions import Sessions
 from ingot.template import Publication
 from ingot.tickets import Tickets
 from ingot.vault import Vault
+from ingot.vitals import Activity, Vitals
 
 
 class BuildControl(Protocol):
@@ -96,6 +97,9 @@ class Computers(Protocol):
     async def delete(self, account: str, computer_id: str) -> None:
         """Ends it. When this returns nothing of it is left."""
 
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        """How many there are of each status, of all accounts; those that there are none of may be left out."""
+
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         """Runs a shell command. Raises ConflictError when the computer does not run."""
 
@@ -109,6 +113,15 @@ class Computers(Protocol):
         self, account: str, computer_id: str
     ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A connection to its screen (RFB), which ends with its machine. Raises the same, and CapacityError."""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeBy:
+    """What makes this server's machines, why, and how many builds run at once."""
+
+    backend: str
+    reason: str
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +142,8 @@ class Services:
     tickets: Tickets
     workspaces: Workspaces
     pages: PageFiles
+    vitals: Vitals
+    made_by: MadeBy
     metrics: Metrics = field(default_factory=Metrics)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ready: Callable[[], bool] = lambda: True
@@ -140,6 +155,13 @@ def services_of(request: HTTPConnection) -> Services:
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
+
+
+async def look_at_activity(queue: BuildQueue, stream: EventStream) -> Activity:
+    """What the server does now."""
+    active = await queue.active()
+    building = sum(build.state is BuildState.RUNNING for build in active)
+    return Activity(building, len(active) - building, stream.count_open())
 
 
 async def is_live(access: Access, sessions: Sessions, key_id: str, session: str) -> bool:

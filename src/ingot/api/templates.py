@@ -15,10 +15,10 @@ from ingot.api.keyed import Caller, KeyedRoute, demand
 from ingot.api.services import Services, Use
 from ingot.errors import CapacityError, NotFoundError, TemplateError
 from ingot.records.account import Scope
-from ingot.records.build import BuildFlags, BuildStatus
+from ingot.records.build import BuildFlags, BuildStatus, Standing
 from ingot.records.item import Item
 from ingot.records.ref import NAME_PATTERN
-from ingot.records.wire import Json, item_json, listing, problem_json, published_json
+from ingot.records.wire import Json, item_json, listing, problem_json, published_json, standing_json
 
 DEFAULT_NAMESPACE = "default"
 CURATED_NAMESPACE = "system"
@@ -26,12 +26,22 @@ CURATED_NAMESPACE = "system"
 router = APIRouter(prefix="/api/templates", route_class=KeyedRoute, tags=["templates"])
 
 
-@router.get("", **keyed(Scope.READ, answers.Items, 400))
+@router.get("", **keyed(Scope.READ, answers.ListedItems, 400), response_model_exclude_unset=True)
 async def list_templates(
-    caller: Caller, use: Use, namespace: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None
+    caller: Caller,
+    use: Use,
+    namespace: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
+    builds: Flag = "false",
 ) -> Json:
-    """The account's templates and the curated ones, sorted by ref; of one namespace where it is named."""
-    return listing("templates", [item_json(item) for item in await use.registry.list(caller.account, namespace)])
+    """The account's templates and the curated ones, sorted by ref; of one namespace where it is named. With `builds`
+    each has its build object."""
+    items = await use.registry.list(caller.account, namespace)
+    if not is_set(builds):
+        return listing("templates", [item_json(item) for item in items])
+    standings = await use.queue.standings(caller.account)
+    never = Standing(BuildStatus.NOT_BUILT)
+    shown = [(item, standings.get((item.ref, item.digest), never)) for item in items]
+    return listing("templates", [{**item_json(item), "build": standing_json(item, how)} for item, how in shown])
 
 
 @router.post(

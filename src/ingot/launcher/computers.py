@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any
@@ -171,6 +172,11 @@ class Computers:
         self._forget_old()
         mine = [tracked.computer for tracked in self._entries.values() if tracked.computer.account == account]
         return sorted(mine, key=lambda computer: computer.created_ms)
+
+    def counts(self) -> Mapping[ComputerStatus, int]:
+        """Of all accounts, test runs as well."""
+        self._forget_old()
+        return Counter(tracked.computer.status for tracked in self._entries.values())
 
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         """Runs a line in bash, as root. ConflictError when the computer does not run."""

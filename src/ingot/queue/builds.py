@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from ingot.errors import ConflictError, NotFoundError
 from ingot.queue import attempts, ends, lists
-from ingot.records.build import Build, BuildFlags, BuildState, BuildStatus, Failure, StepRecord
+from ingot.records.build import Build, BuildFlags, BuildState, BuildStatus, Failure, Standing, StepRecord
 from ingot.records.event import Phase
 from ingot.records.ref import Ref
 from ingot.storage.clock import Clock, now_ms
@@ -202,6 +202,18 @@ class BuildQueue:
     async def active(self, account: str | None = None) -> tuple[Build, ...]:
         """Every unfinished attempt, oldest first, of one account or of all."""
         return await self._db.run(lambda connection: lists.active(connection, account))
+
+    async def ended(self, account: str, limit: int) -> tuple[Build, ...]:
+        """The account's attempts that ended last, newest end first."""
+        return await self._db.run(lambda connection: lists.ended(connection, account, limit))
+
+    async def standings(self, account: str) -> dict[tuple[Ref, str], Standing]:
+        """How all that is published for the account stands, by ref and digest; what it never built is left out."""
+        return await self._db.run(lambda connection: lists.standings(connection, account))
+
+    async def positions(self) -> dict[str, int]:
+        """The places of all that wait in the queue, from 1, by build."""
+        return await self._db.run(lists.positions)
 
     async def position(self, build_id: str) -> int | None:
         """The place among the waiting, from 1; None for a build that does not wait in the queue."""

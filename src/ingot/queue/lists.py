@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, or_, select
 
-from ingot.queue.rows import UNFINISHED, of_ref, read_build, read_builds
-from ingot.records.build import Build, BuildState, BuildStatus
+from ingot.queue.rows import UNFINISHED, bare_build, of_ref, read_build, read_builds
+from ingot.records.build import Build, BuildState, BuildStatus, Standing
 from ingot.records.ref import Ref
 from ingot.storage.tables import CURATED_ACCOUNT, builds, templates
 
 _IS_UNFINISHED = builds.c.state.in_(UNFINISHED)
+_IS_WAITING = and_(builds.c.state == BuildState.QUEUED.value, ~builds.c.cancel_requested)
 _IS_GOLDEN = and_(builds.c.state == BuildState.READY.value, builds.c.golden_key.is_not(None))
 
 
@@ -50,6 +51,28 @@ def active(connection: Connection, account: str | None) -> tuple[Build, ...]:
     return _all(connection, query if account is None else query.where(builds.c.account == account))
 
 
+def ended(connection: Connection, account: str, limit: int) -> tuple[Build, ...]:
+    over = and_(builds.c.account == account, builds.c.finished_ms.is_not(None))
+    order = (builds.c.finished_ms.desc(), builds.c.position.desc())
+    return _all(connection, select(builds).where(over, ~_IS_UNFINISHED).order_by(*order).limit(limit))
+
+
+def standings(connection: Connection, account: str) -> dict[tuple[Ref, str], Standing]:
+    """The same answers as `status` and `golden_of`, for all that the account can use and has built."""
+    places = positions(connection)
+    found = {}
+    for row in connection.execute(_last_attempts(account)):
+        last = bare_build(row)
+        if row.under_way:
+            status = BuildStatus.BUILDING
+        elif row.newest_golden is not None:
+            status = BuildStatus.READY
+        else:
+            status = BuildStatus.FAILED if last.state is BuildState.FAILED else BuildStatus.NOT_BUILT
+        found[last.ref, last.digest] = Standing(status, last, row.newest_golden, places.get(last.id))
+    return found
+
+
 def cancels(connection: Connection) -> tuple[Build, ...]:
     query = select(builds).where(_IS_UNFINISHED, builds.c.cancel_requested).order_by(builds.c.position)
     return _all(connection, query)
@@ -76,11 +99,15 @@ def unfinished(connection: Connection) -> tuple[Build, ...]:
 
 
 def position(connection: Connection, build_id: str) -> int | None:
-    waiting = and_(builds.c.state == BuildState.QUEUED.value, ~builds.c.cancel_requested)
-    own = connection.scalar(select(builds.c.position).where(builds.c.id == build_id, waiting))
+    own = connection.scalar(select(builds.c.position).where(builds.c.id == build_id, _IS_WAITING))
     if own is None:
         return None
-    return connection.scalar(select(func.count()).select_from(builds).where(waiting, builds.c.position <= own))
+    return connection.scalar(select(func.count()).select_from(builds).where(_IS_WAITING, builds.c.position <= own))
+
+
+def positions(connection: Connection) -> dict[str, int]:
+    waiting = connection.scalars(select(builds.c.id).where(_IS_WAITING).order_by(builds.c.position))
+    return {build_id: place for place, build_id in enumerate(waiting, start=1)}
 
 
 def golden_of(connection: Connection, digest: str, account: str | None, ref: Ref | None, private: bool) -> str | None:
@@ -113,12 +140,31 @@ def _published_goldens() -> Select[Any]:
         newer.c.golden_key.is_not(None),
         newer.c.position > builds.c.position,
     )
-    published = and_(
+    return select(builds).where(_IS_GOLDEN, _is_published(), ~exists().where(same)).order_by(builds.c.position)
+
+
+def _last_attempts(account: str) -> Select[Any]:
+    """The last attempt of each content that is published and was built, whether one is `under_way`, and its
+    `newest_golden`; without steps and manifests."""
+    content = [builds.c[name] for name in ("namespace", "name", "version", "digest")]
+    newest_first = builds.c.attempt.desc()
+    is_golden = case((_IS_GOLDEN, 0), else_=1)
+    columns = [column for column in builds.c if column.name != "manifest_json"]
+    place = func.row_number().over(partition_by=content, order_by=newest_first)
+    under_way = func.max(case((_IS_UNFINISHED, 1), else_=0)).over(partition_by=content)
+    golden = func.first_value(case((_IS_GOLDEN, builds.c.golden_key))).over(
+        partition_by=content, order_by=[is_golden, newest_first]
+    )
+    told = (place.label("place"), under_way.label("under_way"), golden.label("newest_golden"))
+    own = select(*columns, *told).where(builds.c.account == account, _is_published()).subquery()
+    return select(own).where(own.c.place == 1)
+
+
+def _is_published() -> ColumnElement[bool]:
+    """The condition that a build's content is what its ref shows now."""
+    return exists().where(
         *(templates.c[name] == builds.c[name] for name in ("namespace", "name", "version", "digest")),
         templates.c.account.in_((builds.c.account, CURATED_ACCOUNT)),
-    )
-    return (
-        select(builds).where(_IS_GOLDEN, exists().where(published), ~exists().where(same)).order_by(builds.c.position)
     )
 
 

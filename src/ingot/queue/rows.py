@@ -35,11 +35,16 @@ def read_builds(connection: Connection, rows: Iterable[Row[Any]]) -> tuple[Build
         found = select(build_steps).where(build_steps.c.build_id.in_(steps)).order_by(build_steps.c.place)
         for row in connection.execute(found):
             steps[row.build_id].append(_step(row))
-    return tuple(_build(row, tuple(steps[row.id])) for row in rows)
+    return tuple(_build(row, tuple(steps[row.id]), row.manifest_json) for row in rows)
 
 
 def read_build(connection: Connection, row: Row[Any] | None) -> Build | None:
     return None if row is None else read_builds(connection, [row])[0]
+
+
+def bare_build(row: Row[Any]) -> Build:
+    """A build without its steps and its manifest, which the row need not have."""
+    return _build(row, (), None)
 
 
 def failure_text(failure: Failure | None) -> str | None:
@@ -61,7 +66,7 @@ def step_values(build_id: str, record: StepRecord) -> dict[str, Any]:
     }
 
 
-def _build(row: Row[Any], steps: tuple[StepRecord, ...]) -> Build:
+def _build(row: Row[Any], steps: tuple[StepRecord, ...], manifest: str | None) -> Build:
     return Build(
         id=row.id,
         account=row.account,
@@ -82,7 +87,7 @@ def _build(row: Row[Any], steps: tuple[StepRecord, ...]) -> Build:
         joined_to=row.joined_to,
         cancel_requested=row.cancel_requested,
         steps=steps,
-        manifest=None if row.manifest_json is None else json.loads(row.manifest_json),
+        manifest=None if manifest is None else json.loads(manifest),
     )
 
 

@@ -151,6 +151,17 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How published content stands: `last` is its last attempt, without steps and manifest, None when it was never
+    built; `golden_key` its newest golden, `queue_position` the place of an attempt that waits, from 1."""
+
+    status: BuildStatus
+    last: Build | None = None
+    golden_key: str | None = None
+    queue_position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HeldMachine:
     """The machine of a failed build, held as the step left it that failed. Times are milliseconds since the epoch."""
 

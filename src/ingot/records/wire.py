@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingot.records.account import ApiKey, Principal, Scope
-from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, StepRecord, StepState
+from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, Standing, StepRecord, StepState
 from ingot.records.computer import Computer, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
@@ -54,6 +54,12 @@ def build_json(
         "golden_dir": golden_key if status is BuildStatus.READY else None,
     }
     return {**shown, **_place_json(last), "queue_position": queue_position, "failure": _maybe_failure(failure)}
+
+
+def standing_json(item: Item, standing: Standing) -> Json:
+    """The same object, of what a list knows."""
+    place = standing.queue_position
+    return build_json(item, standing.status, standing.last, queue_position=place, golden_key=standing.golden_key)
 
 
 def attempt_json(build: Build, *, queue_position: int | None = None) -> Json:

@@ -27,6 +27,7 @@ export function List({ view }: { view: ViewState }) {
     scroll.atEnd = true;
     view.settle = true;
   }
+  scroll.keepFull();
   const [first, end] = scroll.range(OVER);
   askFor(view, first, end);
   useLayoutEffect(() => {
@@ -111,7 +112,9 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
       if (scroll.isScaled) settling = setTimeout(() => view.move(), SETTLED_MS);
     };
     const resized = new ResizeObserver(() => {
+      const unseen = scroll.viewPx === 0;
       scroll.viewPx = element.clientHeight;
+      if (unseen && !scroll.atEnd && scroll.row > 0) scroll.show(scroll.row); // it could not tell a third of the view
       element.style.setProperty("--log-width", `${element.clientWidth}px`);
       view.move();
     });

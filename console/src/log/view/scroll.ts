@@ -160,6 +160,12 @@ export class Scroll {
     this.moveBy(-Math.floor(this.viewPx / 3));
   }
 
+  /** No emptiness below the last row, as the scrollbar has none: a row near the end cannot stand at the top. */
+  keepFull(): void {
+    const most = Math.max(0, this.layout.height - this.viewPx);
+    if (!this.isScaled && !this.atEnd && this.layout.top(this.row) + this.offset > most) this.toVirtual(most);
+  }
+
   heightOf(row: number): number {
     const { first, tops } = this.drawn;
     const place = row - first;
