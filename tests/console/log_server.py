@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from tests.console.builds import begin_build, opened
-from tests.service.api_server import document, running_server
-
 import ingot.console
 from ingot.records.event import Phase
 from ingot.records.ref import Ref
+from tests.console.builds import begin_build, opened
+from tests.service.api_server import document, running_server
 
 KEY = "sk_live_console000000000000000000000000000000000"
 REF = "default/steady@1.0.0"
@@ -85,7 +84,8 @@ async def serve(directory: Path, port: int) -> None:
             await server.publish(document("steady"))
             build = await begin_build(server, REF)
             await build.enter(Phase.INSTALL)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while not over.is_set() and not (directory / "end").exists():
             await build.say(*(f"tick {build.writer.next_seq + more}" for more in range(_LINES_A_TURN)))
             await asyncio.sleep(_TURN)
