@@ -118,11 +118,17 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
       element.style.setProperty("--log-width", `${element.clientWidth}px`);
       view.move();
     });
+    const selected = () => {
+      const selection = getSelection();
+      if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) view.stay();
+    };
     element.addEventListener("scroll", scrolled, { passive: true });
+    document.addEventListener("selectionchange", selected); // what is being selected does not run away
     resized.observe(element);
     return () => {
       clearTimeout(settling);
       element.removeEventListener("scroll", scrolled);
+      document.removeEventListener("selectionchange", selected);
       resized.disconnect();
     };
   }, [view]);

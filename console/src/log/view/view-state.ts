@@ -148,14 +148,24 @@ export class ViewState {
   lineInView(): number {
     const { row, layout, viewPx } = this.scroll;
     for (let next = row; next < Math.min(layout.rows, row + viewPx); next++) {
-      const place = layout.at(next);
-      const line = place.line ?? layout.sections[place.section]!.first;
-      if (line >= 0) return line;
+      const { line } = layout.at(next);
+      if (line !== null) return line;
     }
-    return 0;
+    const place = this.scroll.place;
+    return place === null ? 0 : Math.max(0, layout.sections[place.section]!.first);
   }
 
   // -- what is found and selected
+
+  /** Other lines; those that are looked at stay in view where they can. */
+  show(filter: Filter): void {
+    const line = this.lineInView();
+    this.filter.value = filter;
+    const only = this.#only();
+    if (this.follow.value || this.log.lines.value === 0) this.move();
+    else if (only === null) this.toLine(line);
+    else if (only.length > 0) this.toLine(only.at(Math.min(only.before(line), only.length - 1)));
+  }
 
   find(text: string, regex: boolean): void {
     this.current.value = null;
