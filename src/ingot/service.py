@@ -37,7 +37,7 @@ from ingot.builder.run import build
 from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.console import PAGES
 from ingot.control import Control
-from ingot.credentials import local_url, write_key
+from ingot.credentials import local_url, sign_in_url, write_key
 from ingot.dispatch import Dispatch
 from ingot.errors import HostError, IngotError
 from ingot.events.keeper import LogAges, LogKeeper
@@ -309,7 +309,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
             server = DrainingServer(config, services.stream)
             _handle_signals(server)
             await parts.worker.settle()
-            _tell_start(settings, sock, parts.first_key)
+            _tell_start(settings, sock, parts.first_key, await _console_code(parts))
             ready = True
             await _run(server, sock, parts)
 
@@ -356,8 +356,17 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield sock
 
 
-def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) -> None:
-    """Says on stderr where the server is, and the first key, this once."""
+async def _console_code(parts: Parts) -> str | None:
+    """What signs a person in who started a server that had no key: for a terminal alone, which no log keeps."""
+    if parts.first_key is None or not sys.stderr.isatty():
+        return None
+    caller = await parts.services.access.authenticate(parts.first_key)
+    code, _ = await parts.services.sessions.issue_code(caller)
+    return code
+
+
+def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None, code: str | None) -> None:
+    """Says on stderr where the server is, and the first key, this once; to a person also where the console is."""
     port = sock.getsockname()[1]
     url = local_url(f"{settings.listen.rpartition(':')[0]}:{port}")
     lines = [f"ingot serves {url}, data in {settings.data_dir}"]
@@ -365,4 +374,8 @@ def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) 
         write_key(settings.credentials_file, url, first_key, default=True)
         if not settings.bootstrap_key:
             lines.append(f"first API key (shown this once, kept in {settings.credentials_file}): {first_key}")
+    if code is not None:
+        lines.append(f"console (this address signs in once, within ten minutes): {sign_in_url(url, code)}")
+    elif sys.stderr.isatty():
+        lines.append(f"console: {url}/console/ (`ingot console` signs in)")
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - what `ingot up` has to say

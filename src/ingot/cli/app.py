@@ -5,7 +5,20 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, conformance, debugging, fleet, keeping, keys, login, secrets, server, templates
+from ingot.cli import (
+    builds,
+    computers,
+    conformance,
+    console_page,
+    debugging,
+    fleet,
+    keeping,
+    keys,
+    login,
+    secrets,
+    server,
+    templates,
+)
 
 app = typer.Typer(
     name="ingot",
@@ -54,6 +67,7 @@ app.command("rm")(fleet.remove)
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.command("login")(login.login)
+app.command("console")(console_page.console)
 app.command("gc")(server.gc)
 app.command("doctor")(server.doctor)
 app.command("conformance")(conformance.conformance)

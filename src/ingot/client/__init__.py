@@ -18,6 +18,7 @@ from ingot.client.answers import (
     PlannedStep,
     Published,
     SecretEntry,
+    SignInCode,
     WorkspaceAnswer,
 )
 from ingot.client.api import Client
@@ -41,5 +42,6 @@ __all__ = [
     "Published",
     "Retry",
     "SecretEntry",
+    "SignInCode",
     "WorkspaceAnswer",
 ]

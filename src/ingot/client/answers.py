@@ -30,6 +30,14 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInCode:
+    """Opens one session of the console, until `expires_at` (ISO 8601)."""
+
+    code: str = field(repr=False)
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """A published template. `published` is ISO 8601, `template` the canonical document."""
 
@@ -268,6 +276,10 @@ def key_from(raw: Json) -> KeyAnswer:
 
 def secret_from(raw: Json) -> SecretEntry:
     return SecretEntry(_text(raw, "name"), str(raw.get("created_at") or ""), str(raw.get("updated_at") or ""), raw)
+
+
+def code_from(raw: Json) -> SignInCode:
+    return SignInCode(_text(raw, "code"), _text(raw, "expires_at"))
 
 
 def finding_from(raw: Json) -> FindingAnswer:

@@ -22,9 +22,11 @@ from ingot.client.answers import (
     PlanAnswer,
     Published,
     SecretEntry,
+    SignInCode,
     WorkspaceAnswer,
     bash_from,
     build_from,
+    code_from,
     computer_from,
     finding_from,
     held_from,
@@ -263,6 +265,11 @@ class Client:
 
     async def revoke_key(self, key_id: str) -> None:
         await call(self._http, "DELETE", f"keys/{_segment(key_id)}")
+
+    async def console_code(self) -> SignInCode:
+        """What opens one session of the console, with this client's key."""
+        answer = await call(self._http, "POST", "session/codes")
+        return code_from(answer)
 
     # The server
 
