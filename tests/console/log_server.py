@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from tests.console.builds import begin_build, opened
-from tests.service.api_server import document, running_server
-
 import ingot.console
 from ingot.records.event import Phase
 from ingot.records.ref import Ref
+from tests.console.builds import begin_build, opened
+from tests.service.api_server import document, running_server
 
 KEY = "sk_live_console000000000000000000000000000000000"
 REF = "default/steady@1.0.0"

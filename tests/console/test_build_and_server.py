@@ -40,7 +40,7 @@ async def test_a_server_that_dies_and_comes_back_is_told_as_it_is_and_nothing_is
     page = await show(host, path_of(ref))
     await expect(page.locator(".log-line", has_text="in the middle").last).to_be_visible()
     host.kill()
-    connection = page.locator("[data-connection]")
+    connection = page.locator(".connection-told")
     await expect(connection).to_contain_text("Reconnecting")
     await expect(page.get_by_role("button", name="Try now")).to_be_visible()
     host.start()
@@ -64,7 +64,7 @@ async def test_a_build_that_ended_while_nobody_could_ask_is_shown_as_it_ended(ho
     host.follow(ref)
     await page.context.set_offline(False)
     await expect(page.locator(".build-badge")).to_have_text("cancelled")
-    await expect(page.locator("[data-connection]")).to_have_text(" Complete")
+    await expect(page.locator(".connection-told")).to_have_text(" Complete")
 
 
 async def test_a_wait_that_expired_can_be_queued_again(host: Host, show: Show) -> None:

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from playwright.async_api import expect
+
+from ingot.records.event import Phase
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import Server
-
-from ingot.records.event import Phase
 
 
 async def built(server: Server) -> LiveBuild:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
+
+from ingot.records.event import Level, Phase
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
-
-from ingot.records.event import Level, Phase
 
 
 async def failed_build(server: Server) -> LiveBuild:

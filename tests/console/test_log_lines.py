@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from playwright.async_api import expect
+
+from ingot.records.event import Level, Phase
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import Server
-
-from ingot.records.event import Level, Phase
 
 
 async def printed(server: Server, *lines: str) -> LiveBuild:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from playwright.async_api import expect
+
+from ingot.records.build import Failure, FailureCode
+from ingot.records.event import Level, Phase
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
-
-from ingot.records.build import Failure, FailureCode
-from ingot.records.event import Level, Phase
 
 MANY = [f"line {number}" for number in range(400)]
 

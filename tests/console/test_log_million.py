@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from playwright.async_api import expect
+
+from ingot.records.event import Phase
 from tests.console.builds import begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import Server
-
-from ingot.records.event import Phase
 
 COUNT = 1_000_000
 _DEADLINE = 60_000

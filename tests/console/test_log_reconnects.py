@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from playwright.async_api import BrowserContext, expect
+
+from ingot.records.event import Phase
 from tests.console.builds import begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.console.log_server import KEY, PATH, LogServer, log_server
 from tests.service.api_server import Server
-
-from ingot.records.event import Phase
 
 
 @pytest.fixture

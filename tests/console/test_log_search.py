@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from playwright.async_api import expect
+
+from ingot.records.event import Level, Phase
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
-
-from ingot.records.event import Level, Phase
 
 
 async def with_lines(server: Server) -> LiveBuild:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.console.build_fixtures import Host, Show, findings, running_host, shown
+from tests.console.build_fixtures import Host, Show, running_host, shown
+from tests.console.pages_fixtures import axe_findings
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ async def check_access(page: Page) -> None:
     """As it is, in both colours; and it fits a narrow screen."""
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
-        assert await findings(page) == []
+        assert await axe_findings(page) == []
     wide = page.viewport_size
     assert wide is not None
     await page.set_viewport_size({"width": 360, "height": 740})
