@@ -22,18 +22,19 @@ import uvloop
 
 from ingot.access import Access
 from ingot.api.app import create_app
+from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
 from ingot.api.page_files import PageFiles
-from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import MadeBy, Services, look_at_activity
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
+from ingot.building import BuildingMachines
 from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.console import PAGES
 from ingot.control import Control
@@ -174,6 +175,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         await computers.resume()
         hold_limits = HoldLimits(settings.held_machines, settings.account_held_machines)
         held = await stack.enter_async_context(HeldMachines(hold_limits))
+        building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
         sessions = Sessions(database)
@@ -193,7 +195,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         metrics = Metrics()
         vitals = Vitals(data, lambda: look_at_activity(queue, stream))
         stack.push_async_callback(vitals.aclose)
-        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
+        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics, building))
         services = Services(
             registry=registry,
             queue=queue,
@@ -203,6 +205,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             builds=control,
             computers=computers,
             held=held,
+            building=building,
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
@@ -242,9 +245,11 @@ async def _open_store(
     return BuildTools(backend, layers, goldens, archive, base_images, downloads, staging), collector
 
 
-def _workshop(control: Control, vault: Vault, tools: BuildTools, metrics: Metrics) -> Workshop:
+def _workshop(
+    control: Control, vault: Vault, tools: BuildTools, metrics: Metrics, building: BuildingMachines
+) -> Workshop:
     async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
-        return await build(request, tools, report, control.held.take)
+        return await build(request, tools, report, control.held.take, building.watch)
 
     take_over = control.dispatch.take_over
     return Workshop(control.prepare, build_golden, take_over, vault.reveal_all, metrics.count_build, control.held)

@@ -272,6 +272,20 @@ class Shell(Closed):
     exit_code: int
 
 
+class Service(Closed):
+    name: str
+    app: str | None = Field(description="The template's app; null for Ingot's own health watchdog.")
+    state: str = Field(
+        description="supervisord's word in lower case: `running`, `starting`, `backoff`, `fatal`, …; or `unknown`."
+    )
+    detail: str = Field(description="Since when, or why not.")
+    pid: int | None
+
+
+class ServiceList(Closed):
+    services: list[Service]
+
+
 class Secret(Closed):
     name: str
     created_at: Time

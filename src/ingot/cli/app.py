@@ -17,6 +17,8 @@ from ingot.cli import (
     login,
     secrets,
     server,
+    services,
+    shell,
     templates,
 )
 
@@ -59,6 +61,8 @@ app.command("debug")(debugging.debug)
 app.command("run")(computers.run)
 app.command("ps")(fleet.list_computers)
 app.command("exec")(fleet.run_in_computer)
+app.command("shell")(shell.shell)
+app.command("services")(services.services)
 app.command("start")(fleet.start)
 app.command("stop")(fleet.stop)
 app.command("restart")(fleet.restart)

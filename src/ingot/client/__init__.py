@@ -18,6 +18,7 @@ from ingot.client.answers import (
     PlannedStep,
     Published,
     SecretEntry,
+    ServiceAnswer,
     SignInCode,
     WorkspaceAnswer,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Published",
     "Retry",
     "SecretEntry",
+    "ServiceAnswer",
     "SignInCode",
     "WorkspaceAnswer",
 ]

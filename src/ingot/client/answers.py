@@ -114,6 +114,18 @@ class ComputerAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """What a computer's supervisor runs. `state` is supervisord's word in lower case."""
+
+    name: str
+    app: str | None
+    state: str
+    detail: str
+    pid: int | None
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspaceAnswer:
     id: str
     name: str
@@ -244,6 +256,17 @@ def computer_from(raw: Json) -> ComputerAnswer:
         status=_text(raw, "status"),
         error=_maybe(raw, "error"),
         created_at=str(raw.get("created_at") or ""),
+        raw=raw,
+    )
+
+
+def service_from(raw: Json) -> ServiceAnswer:
+    return ServiceAnswer(
+        name=_text(raw, "name"),
+        app=_maybe(raw, "app"),
+        state=_text(raw, "state"),
+        detail=str(raw.get("detail") or ""),
+        pid=_number(raw, "pid"),
         raw=raw,
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ingot.records.account import ApiKey, Principal, Scope
 from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, Standing, StepRecord, StepState
-from ingot.records.computer import Computer, ShellResult, Workspace
+from ingot.records.computer import Computer, ServiceStatus, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
 
@@ -207,6 +207,10 @@ def run_json(computer: Computer) -> Json:
 
 def shell_json(result: ShellResult) -> Json:
     return {"success": result.exit_code == 0, "output": result.output, "exit_code": result.exit_code}
+
+
+def service_json(service: ServiceStatus) -> Json:
+    return asdict(service)
 
 
 def settings_json(described: Mapping[str, Mapping[str, str]]) -> Json:
