@@ -94,3 +94,14 @@ async def test_details_name_everything(server: Server, open_page: OpenPage) -> N
     await expect(details).to_contain_text(identity)
     await expect(details).to_contain_text("default/web@1.0.0")
     await expect(details).to_contain_text("8000/tcp")
+
+
+async def test_a_test_run_is_marked_and_cannot_be_stopped(server: Server, open_page: OpenPage) -> None:
+    ref = await server.ready_template("web")
+    run = (await server.http.post("/api/templates/run", json={"ref": ref})).json()
+    page = await open_page("/console/computers")
+    await expect(page.get_by_role("row").filter(has_text="test run")).to_have_count(1)
+    await page.goto(f"{server.url}/console/computers/{run['id']}?tab=details")
+    await expect(page.get_by_text("A clone of it lasts.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    await expect(page.get_by_role("button", name="Stop")).to_have_count(0)

@@ -242,6 +242,7 @@ class ComputerObject(Closed):
     connection_url: str | None
     vnc_password: str | None
     template_ports: list[dict[str, Any]]
+    test_run: bool = Field(description="Whether it is deleted when it was idle, and with its server.")
     created_at: Time
 
 

@@ -185,6 +185,7 @@ def computer_json(computer: Computer) -> Json:
         "connection_url": None,
         "vnc_password": computer.vnc_password,
         "template_ports": [dict(port) for port in computer.ports],
+        "test_run": computer.test_run,
         "created_at": iso_time(computer.created_ms),
     }
 

@@ -59,7 +59,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "apt": "Debian packages, such as nginx or nginx=1.22.1-9.",
         "pip": "Python packages, such as requests>=2.",
         "npm": "Node packages, such as pnpm@9.",
-        "run": "Commands, as root with bash -e. Each is a step; what it did is reused until something before it changes.",
+        "run": "Commands, as root with bash -e. Each is a step, reused until something before it changes.",
         "timeout": "The longest that the whole build may take, such as 20m.",
         "secrets": "Declared secrets that the run commands get in their environment.",
     },
