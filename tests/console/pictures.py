@@ -38,6 +38,15 @@ build:
       echo compiling
       make --directory /opt/none all
 """
+_SLOW = """\
+api_version: orgo.ai/v1
+template: {name: data-tools, version: 1.0.0, description: Takes its time}
+hardware: {cpu: 1, ram_gb: 1, disk_gb: 1}
+build:
+  run:
+    - for n in $(seq 12); do echo "unpacking archive $n of 12"; done
+    - for n in $(seq 900); do echo "cc -O2 -c part-$n.c -o part-$n.o"; sleep 1; done
+"""
 _MISTAKES = """\
 api_version: orgo.ai/v1
 template:
@@ -115,6 +124,10 @@ async def look_for_garbage(page: Page) -> None:
 
 
 PICTURES = (
+    Picture("builds", "", shows("Under way"), ("light", "dark"), narrow=True),
+    Picture("build-running", "builds/default/data-tools/1.0.0", shows("part-3.o"), ("light", "dark")),
+    Picture("build-failed", "builds/default/broken/1.0.0", shows("A step failed"), ("light",), narrow=True),
+    Picture("build-ready", "builds/default/hello/1.0.0", shows("Golden snapshot ready"), ("dark",)),
     Picture("templates", "templates", shows("default/hello"), ("light", "dark"), narrow=True),
     Picture("template", "templates/default/heartbeat-worker", shows("heartbeat.sh")),
     Picture("editor-problems", "templates/new", write_mistakes, ("light", "dark")),
@@ -190,6 +203,7 @@ def fill(server: Server) -> str:
     for ref in (server.publish(_BROKEN), "default/hello@1.0.0", "default/heartbeat-worker@1.0.0"):
         server.build(ref)
         server.follow(ref)
+    server.build(server.publish(_SLOW))
     for secret in ("anthropic_api_key", "deploy_token"):
         server.ask("PUT", f"/secrets/{secret}", 200, json={"value": f"not a real {secret}"})
     server.ask("POST", "/keys", 201, json={"name": "continuous integration", "scopes": ["read", "publish", "build"]})
@@ -200,6 +214,8 @@ def fill(server: Server) -> str:
 
 
 def empty(server: Server) -> None:
+    if server.ask("GET", "/builds", 200)["builds"]:
+        server.cancel("default/data-tools@1.0.0")
     for shown in server.ask("GET", "/computers", 200)["computers"]:
         server.ask("DELETE", f"/computers/{shown['id']}", 200)
 

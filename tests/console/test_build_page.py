@@ -308,6 +308,23 @@ async def test_the_keyboard_does_it_all(host: Host, show: Show) -> None:
     await shows(page, "cancelled")
 
 
+async def test_the_machines_screen_is_shown_while_it_builds_and_larger_when_asked_for(host: Host, show: Show) -> None:
+    gate = host.gate("screen")
+    ref = host.template(f"wait {gate}", name="screen")
+    host.build(ref)
+    page = await show(host, path_of(ref))
+    small = page.get_by_role("button", name="What the building machine's screen shows now")
+    await expect(small.get_by_role("img")).to_have_js_property("naturalWidth", 320)
+    before = await small.get_by_role("img").get_attribute("src")
+    await expect(small.get_by_role("img")).not_to_have_attribute("src", before or "")
+    await small.click()
+    await expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
+    await page.keyboard.press("Escape")
+    gate.touch()
+    await shows(page, "ready")
+    await expect(small).to_have_count(0)
+
+
 async def test_on_a_narrow_screen_the_details_come_when_asked_for(host: Host, show: Show) -> None:
     ref = host.template("say one", "exit 1", name="narrow")
     host.build(ref)
