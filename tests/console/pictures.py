@@ -72,13 +72,14 @@ apps:
 @dataclass(frozen=True)
 class Picture:
     """`path` below /console/; `{computer}` is the id of one that runs. `schemes` and `narrow` say which the
-    documentation shows."""
+    documentation shows. One that `streams` has a connection that stays open."""
 
     name: str
     path: str
     prepare: Prepare
     schemes: tuple[Scheme, ...] = ("light",)
     narrow: bool = False
+    streams: bool = False
 
 
 def shows(text: str) -> Prepare:
@@ -125,7 +126,7 @@ async def look_for_garbage(page: Page) -> None:
 
 PICTURES = (
     Picture("builds", "", shows("Under way"), ("light", "dark"), narrow=True),
-    Picture("build-running", "builds/default/data-tools/1.0.0", shows("part-3.o"), ("light", "dark")),
+    Picture("build-running", "builds/default/data-tools/1.0.0", shows("part-3.o"), ("light", "dark"), streams=True),
     Picture("build-failed", "builds/default/broken/1.0.0", shows("A step failed"), ("light",), narrow=True),
     Picture("build-ready", "builds/default/hello/1.0.0", shows("Golden snapshot ready"), ("dark",)),
     Picture("templates", "templates", shows("default/hello"), ("light", "dark"), narrow=True),
@@ -177,7 +178,7 @@ async def take_one(browser: Browser, server: Server, picture: Picture, computer:
             async with opened(browser, server, size, scheme) as page:
                 await page.goto(f"{server.url}/console/{picture.path.format(computer=computer)}")
                 await picture.prepare(page)
-                await page.wait_for_load_state("networkidle")
+                await page.wait_for_load_state("domcontentloaded" if picture.streams else "networkidle")
                 name = f"{picture.name}{'-dark' if scheme == 'dark' else ''}{suffix}.png"
                 await page.screenshot(path=place / name)
                 print(place / name)  # noqa: T201 # a script
