@@ -99,6 +99,11 @@ def local_url(listen: str) -> str:
     return normal_url(f"http://{here}:{port}")
 
 
+def sign_in_url(url: str, code: str) -> str:
+    """The console's address at the server `url` that signs in with `code`; what follows the `#` stays there."""
+    return f"{url}/console/sign-in#code={code}"
+
+
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -55,17 +55,19 @@ async def run(
 async def started(
     argv: Sequence[str],
     *,
-    stdin: bytes | None = b"",
+    stdin: bytes | int | None = b"",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process in a session of its own, with stdout and stderr in one pipe; killed, with its whole group,
-    on the way out. `stdin`: bytes to come (a pipe), or None for a pipe that stays with the caller."""
+    on the way out. `stdin`: bytes to come (a pipe), None for a pipe that stays with the caller, or a descriptor."""
+    if not isinstance(stdin, int):
+        stdin = asyncio.subprocess.DEVNULL if stdin == b"" else asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
-            stdin=asyncio.subprocess.DEVNULL if stdin == b"" else asyncio.subprocess.PIPE,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=None if env is None else dict(env),

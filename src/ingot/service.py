@@ -22,22 +22,23 @@ import uvloop
 
 from ingot.access import Access
 from ingot.api.app import create_app
+from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
 from ingot.api.page_files import PageFiles
-from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import MadeBy, Services, look_at_activity
 from ingot.builder.packages import describe_base
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest, BuildTools, Limits
 from ingot.builder.run import build
+from ingot.building import BuildingMachines
 from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.console import PAGES
 from ingot.control import Control
-from ingot.credentials import local_url, write_key
+from ingot.credentials import local_url, sign_in_url, write_key
 from ingot.dispatch import Dispatch
 from ingot.errors import HostError, IngotError
 from ingot.events.keeper import LogAges, LogKeeper
@@ -174,6 +175,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         await computers.resume()
         hold_limits = HoldLimits(settings.held_machines, settings.account_held_machines)
         held = await stack.enter_async_context(HeldMachines(hold_limits))
+        building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
         sessions = Sessions(database)
@@ -193,7 +195,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         metrics = Metrics()
         vitals = Vitals(data, lambda: look_at_activity(queue, stream))
         stack.push_async_callback(vitals.aclose)
-        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics))
+        worker = Worker(queue, logs, _workshop(control, vault, tools, metrics, building))
         services = Services(
             registry=registry,
             queue=queue,
@@ -203,6 +205,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             builds=control,
             computers=computers,
             held=held,
+            building=building,
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(database),
@@ -242,9 +245,11 @@ async def _open_store(
     return BuildTools(backend, layers, goldens, archive, base_images, downloads, staging), collector
 
 
-def _workshop(control: Control, vault: Vault, tools: BuildTools, metrics: Metrics) -> Workshop:
+def _workshop(
+    control: Control, vault: Vault, tools: BuildTools, metrics: Metrics, building: BuildingMachines
+) -> Workshop:
     async def build_golden(request: BuildRequest, report: Reporter) -> Golden:
-        return await build(request, tools, report, control.held.take)
+        return await build(request, tools, report, control.held.take, building.watch)
 
     take_over = control.dispatch.take_over
     return Workshop(control.prepare, build_golden, take_over, vault.reveal_all, metrics.count_build, control.held)
@@ -309,7 +314,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
             server = DrainingServer(config, services.stream)
             _handle_signals(server)
             await parts.worker.settle()
-            _tell_start(settings, sock, parts.first_key)
+            _tell_start(settings, sock, parts.first_key, await _console_code(parts))
             ready = True
             await _run(server, sock, parts)
 
@@ -356,8 +361,17 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         yield sock
 
 
-def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) -> None:
-    """Says on stderr where the server is, and the first key, this once."""
+async def _console_code(parts: Parts) -> str | None:
+    """What signs a person in who started a server that had no key: for a terminal alone, which no log keeps."""
+    if parts.first_key is None or not sys.stderr.isatty():
+        return None
+    caller = await parts.services.access.authenticate(parts.first_key)
+    code, _ = await parts.services.sessions.issue_code(caller)
+    return code
+
+
+def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None, code: str | None) -> None:
+    """Says on stderr where the server is, and the first key, this once; to a person also where the console is."""
     port = sock.getsockname()[1]
     url = local_url(f"{settings.listen.rpartition(':')[0]}:{port}")
     lines = [f"ingot serves {url}, data in {settings.data_dir}"]
@@ -365,4 +379,8 @@ def _tell_start(settings: Settings, sock: socket.socket, first_key: str | None) 
         write_key(settings.credentials_file, url, first_key, default=True)
         if not settings.bootstrap_key:
             lines.append(f"first API key (shown this once, kept in {settings.credentials_file}): {first_key}")
+    if code is not None:
+        lines.append(f"console (this address signs in once, within ten minutes): {sign_in_url(url, code)}")
+    elif sys.stderr.isatty():
+        lines.append(f"console: {url}/console/ (`ingot console` signs in)")
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - what `ingot up` has to say

@@ -259,5 +259,8 @@ FAULTS = [
     Fault("no 204", "resume.over", status=_status_if(200, lambda request: request.resumes)),
     Fault("text that is not escaped", "output.hostile", _each(_unescape)),
     Fault("403 in place of 404", "access.unknown", status=_status_if(403, lambda request: "9.9.9" in request.path)),
+    Fault("a cookie that is ignored", "access.session", ask=_asks_without("cookie")),
+    Fault("a foreign page let in", "access.session", ask=_asks_without("sec-fetch-site")),
+    Fault("a stream that outlives its session", "access.signed_out", _left_open),
     Fault("a tail that is ignored", "select.tail", ask=_asks_without("tail")),
 ]

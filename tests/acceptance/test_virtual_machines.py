@@ -17,8 +17,9 @@ import pytest
 
 from ingot.conformance.frames import Frame
 from tests.acceptance.documents import template
-from tests.acceptance.server import Server, dump
+from tests.acceptance.server import Server, dump, path_of
 from tests.acceptance.test_examples import EXAMPLES, PROOFS
+from tests.acceptance.test_terminals import closing, open_terminal, until
 from tests.machine.cached_base import cache_directory
 from tests.rfb import VNC_AUTHENTICATION, Viewer, open_viewer
 from tests.seeded import copy_data, vm_data
@@ -80,6 +81,24 @@ def test_an_example_builds_in_all_phases_and_works(vm_server: Server, name: str)
     command, expected = PROOFS[name]
     with vm_server.computer(ref) as computer:
         assert vm_server.bash(computer, command) == expected
+
+
+def test_what_builds_is_seen_and_what_came_of_it_has_terminals(vm_server: Server) -> None:
+    ref = vm_server.publish(template("sleep 20; echo made > /srv/made"))
+    vm_server.build(ref)
+    with vm_server.watch(ref) as watch:
+        end = time.monotonic() + _READ
+        while (answer := vm_server.client.get(f"/api{path_of(ref)}/build/screenshot")).status_code == 404:
+            assert time.monotonic() < end, answer.text
+            time.sleep(0.1)
+        assert answer.status_code == 200, answer.text
+        assert answer.content.startswith(b"\x89PNG\r\n\x1a\n")
+        assert watch.to_end()[-1].data["result"] == "ready"
+    with vm_server.computer(ref) as computer, open_terminal(vm_server, computer, "?cols=99&rows=33") as websocket:
+        websocket.send(b"stty size; tty; cat /srv/made\r")
+        until(websocket, r"33 99\r\n/dev/pts/\d+\r\nmade\r\n")
+        websocket.send(b"exit 4\r")
+        assert closing(websocket) == (1000, "exited 4")
 
 
 def test_a_service_of_the_build_is_the_same_process_in_every_launch(vm_server: Server) -> None:

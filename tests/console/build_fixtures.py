@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
 
+expect.set_options(timeout=20_000)  # a busy host is slow, and no test waits for long where all is well
+
 Show = Callable[..., Awaitable[Page]]
 _numbers = itertools.count(1)
-_AXE = Path(__file__).parents[2] / "console/node_modules/axe-core/axe.min.js"
 
 
 @dataclass
@@ -75,14 +76,3 @@ async def shown(context: BrowserContext) -> AsyncIterator[Show]:
 
     yield show
     assert problems == []
-
-
-async def findings(page: Page) -> list[str]:
-    """What axe finds serious or critical in the page as it is."""
-    await page.evaluate(_AXE.read_text())
-    found: Any = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'][:150] for node in one['nodes']]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.console.build_fixtures import Host, Show, findings, path_of, running_host, shown
+from tests.console.build_fixtures import Host, Show, path_of, running_host, shown
+from tests.console.pages_fixtures import axe_findings
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ async def test_a_build_is_followed_to_its_end_and_launched(host: Host, show: Sho
     host.build(ref)
     page = await show(host, path_of(ref))
     await shows(page, "building")
-    await expect(page.locator("[data-connection]")).to_have_text(" Live")
+    await expect(page.locator(".connection-told")).to_have_text(" Live")
     await expect(page).to_have_title("● follow 1.0.0 – Ingot")
     await expect(page.locator(".phase.running")).to_contain_text("install")
     await expect(page.get_by_role("timer")).to_have_text(re.compile(r"^\d+ s$"))
@@ -280,13 +281,13 @@ async def test_it_is_accessible(host: Host, show: Show, scheme: Any) -> None:
     await page.emulate_media(color_scheme=scheme)
     await expect(page.locator(".notice", has_text="Its machine is held")).to_be_visible()
     await expect(page.locator(".bar")).to_have_count(2)
-    assert await findings(page) == []
+    assert await axe_findings(page) == []
     await page.goto(f"{host.url}{path_of(runs)}")
     await shows(page, "building")
-    assert await findings(page) == []
+    assert await axe_findings(page) == []
     await page.get_by_role("button", name="Rebuild").click()
     await expect(page.get_by_role("dialog")).to_be_visible()
-    assert await findings(page) == []
+    assert await axe_findings(page) == []
     gate.touch()
 
 
@@ -305,6 +306,23 @@ async def test_the_keyboard_does_it_all(host: Host, show: Show) -> None:
     await page.get_by_role("button", name="Cancel the build").focus()
     await page.keyboard.press("Enter")
     await shows(page, "cancelled")
+
+
+async def test_the_machines_screen_is_shown_while_it_builds_and_larger_when_asked_for(host: Host, show: Show) -> None:
+    gate = host.gate("screen")
+    ref = host.template(f"wait {gate}", name="screen")
+    host.build(ref)
+    page = await show(host, path_of(ref))
+    small = page.get_by_role("button", name="What the building machine's screen shows now")
+    await expect(small.get_by_role("img")).to_have_js_property("naturalWidth", 320)
+    before = await small.get_by_role("img").get_attribute("src")
+    await expect(small.get_by_role("img")).not_to_have_attribute("src", before or "")
+    await small.click()
+    await expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
+    await page.keyboard.press("Escape")
+    gate.touch()
+    await shows(page, "ready")
+    await expect(small).to_have_count(0)
 
 
 async def test_on_a_narrow_screen_the_details_come_when_asked_for(host: Host, show: Show) -> None:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.image import imread
 
 from ingot.machine.contract import Keep, Machine
+from tests.machine.cached_base import VM_SETTINGS
 from tests.machine.conftest import sh
 from tests.machine.test_qemu_machines import SMALL, QemuBackend, vm_base, vms
 from tests.rfb import VNC_AUTHENTICATION, RefusedError, Viewer, open_viewer
@@ -63,6 +64,25 @@ async def test_the_screen_shows_what_is_written_to_it_also_after_resuming(
         assert await asyncio.wait_for(reader.readexactly(12), 10) == b"RFB 003.008\n"
     assert await asyncio.wait_for(reader.read(), 10) == b"", "a viewer outlived the machine"
     writer.close()
+
+
+@pytest.mark.timeout(400)
+async def test_a_base_that_only_boots_is_shown_already(vm_base: Path, tmp_path: Path) -> None:
+    backend = QemuBackend(tmp_path / "fresh", VM_SETTINGS, Path(f"/run/ingot-vm-tests-{os.getpid()}"))
+    shown: list[Machine] = []
+    pictures: list[bytes] = []
+
+    async def look() -> None:
+        while not shown:
+            await asyncio.sleep(0.05)
+        pictures.append(await shown[0].screenshot())
+
+    looking = asyncio.create_task(look())
+    async with asyncio.timeout(280), backend.open(SMALL, [vm_base], show=shown.append) as machine:
+        await looking
+        assert pictures[0].startswith(b"\x89PNG\r\n\x1a\n")
+        assert len(shown) == 2, "the base that booted, and the machine itself"
+        assert shown[0].id != machine.id == shown[1].id
 
 
 async def _check_viewers(machine: Machine, directory: Path) -> None:

@@ -18,20 +18,21 @@ import uvicorn
 
 from ingot.access import Access
 from ingot.api.app import create_app
+from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
 from ingot.api.page_files import PageFiles
-from ingot.api.screen import WEBSOCKETS
 from ingot.api.services import MadeBy, Services, is_live, look_at_activity
 from ingot.api.stream_request import StreamRequest
 from ingot.computer_records import Workspaces
-from ingot.errors import ConflictError, NotFoundError
+from ingot.errors import CapacityError, ConflictError, NotFoundError
 from ingot.events.log import EventLogs
+from ingot.machine.scripted_terminal import ScriptedTerminal, scripted_terminal
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.account import Scope
 from ingot.records.build import Build, BuildFlags, BuildState, Failure, FailureCode, HeldMachine
-from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.event import Phase
 from ingot.records.item import Item
 from ingot.records.machine import MachineSpec
@@ -132,15 +133,31 @@ class ScriptedHeld:
         return self.all.pop((account, ref), None) is not None
 
 
+class ScriptedBuilding:
+    """Machines that build, which a test puts here by their build's id: an account, and the error of a screenshot."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, tuple[str, Exception | None]] = {}
+
+    async def screenshot(self, account: str, build_id: str) -> bytes:
+        owner, error = self.all.get(build_id, ("", None))
+        if owner != account:
+            raise NotFoundError("no machine builds it on this server just now", code="nothing_builds")
+        if error is not None:
+            raise error
+        return PICTURE
+
+
 class ScriptedComputers:
     """Computers in memory: `exit 3` exits 3, everything else prints itself. `screens` are those of computers that have
-    one: what connects to it."""
+    one: what connects to it. `terminals` are open now; a line typed there prints itself."""
 
     def __init__(self) -> None:
         self.all: dict[str, Computer] = {}
         self.wishes: list[tuple[str, LaunchWish]] = []
         self.missing_secret = ""
         self.screens: dict[str, Callable[[], Awaitable[Viewer]]] = {}
+        self.terminals: list[ScriptedTerminal] = []
 
     async def launch(self, account: str, item: Item, golden_key: str, wish: LaunchWish) -> Computer:
         if self.missing_secret:
@@ -179,9 +196,7 @@ class ScriptedComputers:
         return Counter(computer.status for computer in self.all.values())
 
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
-        computer = await self.get(account, computer_id)
-        if computer.status is not ComputerStatus.RUNNING:
-            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        await self._running(account, computer_id)
         return ShellResult("", 3) if command == "exit 3" else ShellResult(f"{command}\n", 0)
 
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
@@ -200,12 +215,45 @@ class ScriptedComputers:
             writer.close()
 
     async def _screen(self, account: str, computer_id: str) -> Callable[[], Awaitable[Viewer]]:
-        computer = await self.get(account, computer_id)
-        if computer.status is not ComputerStatus.RUNNING:
-            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        computer = await self._running(account, computer_id)
         if computer.id not in self.screens:
             raise ConflictError("this computer has no screen", code="no_screen")
         return self.screens[computer.id]
+
+    @contextlib.asynccontextmanager
+    async def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AsyncIterator[ScriptedTerminal]:
+        async def run(line: str, sink: Callable[[bytes], Awaitable[None]]) -> int:
+            await sink(f"{line}\n".encode())
+            return 0
+
+        await self._running(account, computer_id)
+        if len(self.terminals) >= 8:
+            raise CapacityError("the computer has 8 terminals open already", retry_after=30)
+        async with scripted_terminal(cols, rows, run) as terminal:
+            self.terminals.append(terminal)
+            try:
+                yield terminal
+            finally:
+                self.terminals.remove(terminal)
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        await self._running(account, computer_id)
+        return [
+            ServiceStatus("web", "site", "running", "uptime 0:00:07", 12),
+            ServiceStatus("ingot-health", None, "fatal", "", None),
+        ]
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        await self._running(account, computer_id)
+        if service != "web":
+            raise NotFoundError(f"this computer has no service {service!r}")
+        return "".join(f"line {number} ö\n" for number in range(3))[-lines * 9 :]
+
+    async def _running(self, account: str, computer_id: str) -> Computer:
+        computer = await self.get(account, computer_id)
+        if computer.status is not ComputerStatus.RUNNING:
+            raise ConflictError(f"the computer is {computer.status}", code="not_running")
+        return computer
 
     async def start(self, account: str, computer_id: str) -> Computer:
         return await self._change(account, computer_id, ComputerStatus.RUNNING)
@@ -241,6 +289,7 @@ class Server:
     builds: ScriptedBuilds
     computers: ScriptedComputers
     held: ScriptedHeld
+    building: ScriptedBuilding
     http: httpx2.AsyncClient
     logs: EventLogs
     api_key: str
@@ -307,6 +356,7 @@ async def running_server(
         key = await access.bootstrap(first_key) or first_key
         assert key
         builds, computers, held = ScriptedBuilds(registry, queue), ScriptedComputers(), ScriptedHeld()
+        building = ScriptedBuilding()
         server: Server
         logs = EventLogs(directory / "logs")
         tickets, sessions = Tickets(db), Sessions(db, lambda: now_ms() + server.ahead_ms)
@@ -341,6 +391,7 @@ async def running_server(
             builds=builds,
             computers=computers,
             held=held,
+            building=building,
             stream=stream,
             tickets=tickets,
             workspaces=Workspaces(db),
@@ -355,7 +406,7 @@ async def running_server(
         async with listening(services, port) as url:
             headers = {"Authorization": f"Bearer {key}"}
             async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
-                server = Server(url, services, builds, computers, held, http, logs, key)
+                server = Server(url, services, builds, computers, held, building, http, logs, key)
                 yield server
         await vitals.aclose()
 

@@ -14,7 +14,7 @@ from tests.service.api_server import PICTURE, Server, running_server
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ingot.api import keyed, screen
+from ingot.api import carrying, keyed
 from ingot.records.account import Scope
 
 BLOCK = b"x" * 65536
@@ -213,8 +213,8 @@ async def test_text_is_no_vnc(stage: Stage) -> None:
 async def test_a_viewer_that_takes_nothing_holds_the_screen_back_and_is_let_go(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(screen, "_STALLED", 1.0)
-    monkeypatch.setattr(screen, "_CLOSE", 0.1)
+    monkeypatch.setattr(carrying, "_STALLED", 1.0)
+    monkeypatch.setattr(carrying, "_CLOSE", 0.1)
     stage.fake.flood = True
     async with stage.viewer() as viewer:
         await viewer.recv()

@@ -25,6 +25,17 @@ def test_the_schema_is_valid_draft_2020_12() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
+def test_every_field_says_what_it_means() -> None:
+    objects = {**SCHEMA["$defs"], "the root": SCHEMA}
+    silent = [
+        f"{name}.{field}"
+        for name, schema in objects.items()
+        for field, entry in schema.get("properties", {}).items()
+        if not entry.get("description")
+    ]
+    assert silent == []
+
+
 @pytest.mark.parametrize("path", [*GOLDEN.glob("*.yaml"), *EXAMPLES.glob("*.yaml")], ids=lambda path: path.name)
 def test_the_schema_accepts_what_the_parser_accepts_as_written_and_in_canonical_form(path: Path) -> None:
     publication = parse_template(path.read_bytes())

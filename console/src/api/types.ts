@@ -13,13 +13,7 @@ export type Finding = Schemas["Finding"];
 export type Document = Record<string, unknown>;
 
 /** A template's version; `build` where it was asked for. */
-export interface Item {
-  ref: string;
-  digest: string;
-  published: string;
-  template: Document;
-  build?: Build | undefined;
-}
+export type Item = Schemas["Item"] & { build?: Build };
 
 export interface Ref {
   namespace: string;

@@ -34,7 +34,7 @@ function Away({ until, why, onRetry }: { until: number; why: string; onRetry: ()
 
 function Told({ tone, text, hint }: { tone: "" | "ok" | "warn" | "bad"; text: string; hint?: string }) {
   return (
-    <span class={`badge ${tone} connection-told`} title={hint} data-connection={text}>
+    <span class={`badge ${tone} connection-told`} title={hint}>
       <span class="connection-dot" aria-hidden="true" /> {text}
     </span>
   );

@@ -1,4 +1,3 @@
-import { useComputed } from "@preact/signals";
 import { may } from "../session";
 import type { Log } from "../log";
 import type { Failure } from "./api";
@@ -8,7 +7,7 @@ import { HeldNotice } from "./held";
 import { Notice, Trouble } from "./notice";
 import { ReadyNotice } from "./ready";
 import type { Took } from "./took";
-import type { Watched } from "./watched";
+import { useOf, type Watched } from "./watched";
 import type { Work } from "./work";
 import { WaitingNotice } from "./waiting";
 import { Link } from "wouter-preact";
@@ -43,7 +42,7 @@ export function BuildNotices({ watched, work, took }: { watched: Watched; work: 
 
 function Ending({ watched, work, took }: { watched: Watched; work: Work; took: Took }) {
   const { log, number, own, detail, end, build, isCurrent } = watched;
-  const line = useComputed(() => failingLine(log)).value;
+  const line = useOf(log, failingLine);
   const failure = failureOf(watched);
   if (failure === null || number === null || (end === null && own?.finished_at === null)) return null;
   return (

@@ -1,6 +1,6 @@
 /** Everything about the attempt that is looked at: its log, and what the API says of it. */
 
-import { useComputed } from "@preact/signals";
+import { computed } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { openLog, type Connection, type End, type Log } from "../log";
 import { usePoll } from "../ui/poll";
@@ -40,8 +40,8 @@ export function useWatched(ref: string, wanted: number | null): Watched {
   const log = useLog(ref, wanted, opened);
   const build = usePoll((signal) => getBuild(ref, signal), paceOf, [ref]);
   const attempts = usePoll((signal) => getAttempts(ref, signal), null, [ref]);
-  const connection = useComputed(() => log.connection.value.state).value;
-  const refused = useComputed(() => refusalOf(log.connection.value)).value;
+  const connection = useOf(log, stateOf);
+  const refused = useOf(log, refusalOf);
   const current = build.value?.attempt ?? null;
   const number = wanted ?? log.attempt.value ?? current;
   const detail = usePoll(
@@ -95,6 +95,16 @@ function paceOf(build: BuildObject): number {
   return kind === "queued" ? QUEUED_MS : RUNNING_MS;
 }
 
-function refusalOf(connection: Connection): string | null {
+/** What is told of a log, and told anew only when it changes: the log itself changes with every frame. */
+export function useOf<T>(log: Log, tell: (log: Log) => T): T {
+  return useMemo(() => computed(() => tell(log)), [log]).value;
+}
+
+function stateOf(log: Log): Connection["state"] {
+  return log.connection.value.state;
+}
+
+function refusalOf(log: Log): string | null {
+  const connection = log.connection.value;
   return connection.state === "refused" ? connection.code : null;
 }

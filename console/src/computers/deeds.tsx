@@ -38,7 +38,7 @@ export function useDeeds(computer: Computer, then: Then): Deeds {
   }
 
   const choices: Choice[] = [
-    ...VERBS.map(([what, label]) => ({ label, barred: barred(computer, what), act: () => ask(what) })),
+    ...verbsOf(computer).map(([what, label]) => ({ label, barred: barred(computer, what), act: () => ask(what) })),
     { label: "Clone …", barred: isMoving(computer), act: () => setAsked("clone") },
     { label: "Delete …", danger: true, act: () => setAsked("delete") },
   ];
@@ -49,6 +49,11 @@ export function useDeeds(computer: Computer, then: Then): Deeds {
       <DeleteDialog computer={computer} onDeleted={then.onDeleted} onClose={close} />
     ) : null;
   return { choices, dialog };
+}
+
+/** A test run cannot be stopped: it goes when it is idle. */
+function verbsOf(computer: Computer): typeof VERBS {
+  return computer.test_run ? [] : VERBS;
 }
 
 function isMoving(computer: Computer): string | false {

@@ -1,8 +1,8 @@
 import type { Computer } from "../api/types";
 import { TemplateLink } from "../pages/computers";
 import { Copy } from "../ui/copy";
+import "../ui/form.css";
 import { Ago } from "../ui/time";
-import "../pages/templates.css";
 
 /** What a computer is, as the API tells it. */
 export function Details({ computer }: { computer: Computer }) {

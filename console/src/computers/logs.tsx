@@ -1,17 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { answer, request } from "../api/client";
+import { answer, request, type Schemas } from "../api/client";
 import type { Computer } from "../api/types";
 import { usePoll } from "../ui/poll";
 import { Empty, Failed, Loading } from "../ui/states";
 import { computerPath } from "./changes";
 
-interface Service {
-  name: string;
-  app: string;
-  state: string;
-  detail: string | null;
-  pid: number | null;
-}
+type Service = Schemas["Service"];
 
 /** The services of a computer and what they print. */
 export function Logs({ computer }: { computer: Computer }) {
@@ -51,9 +45,11 @@ export function Logs({ computer }: { computer: Computer }) {
   );
 }
 
-function kindOf(state: string): string {
-  if (/^(up|run|start)/.test(state)) return "ok";
-  return /fail|dead|crash|error/.test(state) ? "bad" : "";
+/** By supervisord's words. */
+function kindOf(state: Service["state"]): string {
+  if (state === "running") return "ok";
+  if (["starting", "stopping"].includes(state)) return "busy";
+  return ["backoff", "fatal", "unknown"].includes(state) ? "bad" : "";
 }
 
 function ServiceLog({ path, name }: { path: string; name: string }) {

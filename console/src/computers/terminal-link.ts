@@ -27,6 +27,7 @@ export class TerminalLink {
       theme: THEME,
       fontFamily: getComputedStyle(place).getPropertyValue("--mono"),
       fontSize: 14,
+      lineHeight: 1.2, // at 1 the underscores of some fonts are cut off
       scrollback: 10_000,
       cursorBlink: false,
       screenReaderMode: readsAloud,

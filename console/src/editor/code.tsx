@@ -107,8 +107,8 @@ function rangeOf(view: EditorView, problem: Problem): [number, number] {
 }
 
 function goTo(view: EditorView, problem: Problem): void {
-  const [from] = rangeOf(view, problem);
-  view.dispatch({ selection: { anchor: from }, effects: EditorView.scrollIntoView(from, { y: "center" }) });
+  const [from, to] = rangeOf(view, problem); // selected whole, as F8 does, which goes on from its end
+  view.dispatch({ selection: { anchor: from, head: to }, effects: EditorView.scrollIntoView(from, { y: "center" }) });
   view.focus();
 }
 

@@ -5,7 +5,7 @@ import { Loading } from "../ui/states";
 import { useChecks } from "./checks";
 import type { CodeHandle } from "./code";
 import { keepDraft } from "./drafts";
-import { nameOf } from "./naming";
+import { guessName, nameOf } from "./naming";
 import { Publish } from "./publish";
 import { loadSchema, type Schema } from "./schema";
 import { Side } from "./side";
@@ -38,14 +38,14 @@ export function Desk({ place, first, saved, namespace: given, from, versions }: 
     if (text !== first) keepDraft(place, text);
   }, [text]);
 
-  const name = useRef({ name: "", version: "" });
-  if (checks.verdict.state === "valid") name.current = nameOf(checks.verdict.canonical);
+  const { verdict } = checks;
+  const { name, version } = verdict.state === "valid" ? nameOf(verdict.canonical) : guessName(text);
 
   return (
     <>
       <header class="page-head">
         <div>
-          <h1>{name.current.name ? `${namespace}/${name.current.name}@${name.current.version}` : "New template"}</h1>
+          <h1>{name ? `${namespace}/${name}@${version}` : "New template"}</h1>
           {from && <p class="soft editor-from">made from {from}; comments are not kept in published documents</p>}
         </div>
         <Publish
@@ -89,16 +89,16 @@ function Skeletons({ isChanged, choose }: { isChanged: boolean; choose: (text: s
       <select
         class="filter skeletons"
         onChange={(event) => {
-          const chosen = SKELETONS[Number(event.currentTarget.value)];
+          const chosen = SKELETONS.find((skeleton) => skeleton.name === event.currentTarget.value);
+          event.currentTarget.value = "";
           const isSure =
             !isChanged || window.confirm("Put the example in place of your text? Undo (Ctrl+Z) brings it back.");
           if (chosen && isSure) choose(chosen.text);
         }}
       >
-        {SKELETONS.map((skeleton, place) => (
-          <option key={skeleton.name} value={place}>
-            {skeleton.name}
-          </option>
+        <option value="">an example …</option>
+        {SKELETONS.map((skeleton) => (
+          <option key={skeleton.name}>{skeleton.name}</option>
         ))}
       </select>
     </label>

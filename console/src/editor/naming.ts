@@ -8,6 +8,17 @@ export function nameOf(canonical: Document): { name: string; version: string } {
   return { name, version };
 }
 
+/** The same of a text that is not valid yet, as far as it can be told. */
+export function guessName(text: string): { name: string; version: string } {
+  const short = /^name:[ \t]*["']?([a-z0-9-]+)@([^\s"'#]+)/m.exec(text);
+  if (short) return { name: short[1] ?? "", version: short[2] ?? "" };
+  const section = /^template:[^\n]*(\n[ \t]+[^\n]*|\n)*/m.exec(text)?.[0] ?? "";
+  const [name = "", version = ""] = ["name", "version"].map(
+    (field) => new RegExp(`\\b${field}:[ \\t]*["']?([^\\s"'#,}]+)`).exec(section)?.[1],
+  );
+  return { name, version };
+}
+
 /** The first version above that is not taken: 1.0.0 → 1.0.1. What stands behind a dash or plus goes. */
 export function nextVersion(version: string, taken: ReadonlySet<string>): string {
   const [major = "0", minor = "0", patch = "0"] = version.split(/[-+]/)[0]?.split(".") ?? [];

@@ -4,6 +4,7 @@ type Value = string | number | boolean | null | readonly Value[] | { readonly [k
 
 // Plain where no reader could take it for anything but text; quoted in every other case.
 const PLAIN = /^[A-Za-z/~_$.][A-Za-z0-9 /~_$.,+@%=;()^<>"'\\?!*&|:#{}[\]-]*$/;
+const VERSION = /^\d+\.\d+\.\d+([-+][A-Za-z0-9.+-]*)?$/; // no number: two dots
 const NO_PLAIN = /^(true|false|null|yes|no|on|off|y|n|~|[.]inf|[.]nan)$|: |:$| #| $|^[.][0-9]/i;
 const KEY = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 const BREAKS_BLOCK = /[^\n\t\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\u{10000}-\u{10ffff}]/u;
@@ -51,7 +52,8 @@ function text(value: Value, indent: string): string {
 
 function scalar(value: Value): string {
   if (typeof value !== "string") return JSON.stringify(value);
-  return PLAIN.test(value) && !NO_PLAIN.test(value) ? value : quoted(value);
+  const isPlain = VERSION.test(value) || (PLAIN.test(value) && !NO_PLAIN.test(value));
+  return isPlain ? value : quoted(value);
 }
 
 function quoted(value: string): string {

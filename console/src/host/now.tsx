@@ -54,7 +54,7 @@ export function Now({ overview }: { overview: Overview }) {
       </div>
       <p class="soft">
         Ingot {overview.version}, up since <Ago at={overview.started_at} />. Machines are made by {overview.backend}:{" "}
-        {overview.backend_reason}. Its data takes {bytesOf(disk.data_bytes)}.
+        {overview.backend_reason}. {disk.data_bytes !== null && `Its data takes ${bytesOf(disk.data_bytes)}.`}
       </p>
     </>
   );

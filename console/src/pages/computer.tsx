@@ -45,6 +45,11 @@ export default function Computer() {
           <p>{value.error}</p>
         </Note>
       )}
+      {value.test_run && (
+        <Note>
+          <p>A test run: it is deleted after 15 idle minutes, and with its server. A clone of it lasts.</p>
+        </Note>
+      )}
       <Inside computer={value} />
     </div>
   );

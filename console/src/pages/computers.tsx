@@ -59,7 +59,7 @@ function ComputerTable({ computers, reload }: { computers: Computer[]; reload: (
       rows={computers}
       keyOf={(computer) => computer.id}
       columns={[
-        { label: "Name", cell: (computer) => <Link href={`/computers/${computer.id}`}>{computer.name}</Link> },
+        { label: "Name", cell: (computer) => <Name computer={computer} /> },
         { label: "Status", cell: (computer) => <Status computer={computer} /> },
         { label: "Template", cell: (computer) => <TemplateLink template={computer.template_ref} /> },
         { label: "Hardware", cell: (computer) => `${computer.cpu} CPU, ${computer.ram} GiB` },
@@ -75,6 +75,15 @@ function ComputerTable({ computers, reload }: { computers: Computer[]; reload: (
           : []),
       ]}
     />
+  );
+}
+
+function Name({ computer }: { computer: Computer }) {
+  return (
+    <span class="row">
+      <Link href={`/computers/${computer.id}`}>{computer.name}</Link>
+      {computer.test_run && <span class="badge">test run</span>}
+    </span>
   );
 }
 

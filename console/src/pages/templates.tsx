@@ -72,14 +72,13 @@ function GroupCard({ group }: { group: Group }) {
   const last = lastBuild(group.versions);
   return (
     <li class="card template-card">
-      <div class="template-head">
-        <h2>
+      <div>
+        <h2 class="row">
           <Link href={`/templates/${group.path}`}>{group.path}</Link>
+          {group.isCurated && <span class="badge">comes with Ingot</span>}
         </h2>
-        {group.isCurated && <span class="badge">comes with Ingot</span>}
-        <span class="soft template-last">{last ? <Ago at={last} /> : "never built"}</span>
+        <span class="soft">{group.description}</span>
       </div>
-      {group.description && <p class="soft">{group.description}</p>}
       <ul class="template-versions" aria-label={`Versions of ${group.path}`}>
         {group.versions.slice(0, 6).map((item) => (
           <li key={item.ref}>
@@ -91,6 +90,7 @@ function GroupCard({ group }: { group: Group }) {
         ))}
         {group.versions.length > 6 && <li class="soft">and {group.versions.length - 6} more</li>}
       </ul>
+      <span class="soft template-last">{last ? <Ago at={last} /> : "never built"}</span>
     </li>
   );
 }

@@ -1,4 +1,5 @@
-import type { ComponentChildren } from "preact";
+import { cloneElement, type ComponentChildren, type JSX, type VNode } from "preact";
+import { useId } from "preact/hooks";
 import { ApiError } from "../api/client";
 import { wordsOf } from "./action";
 import "./form.css";
@@ -23,17 +24,20 @@ export function Problem({ error }: { error: unknown }) {
 interface FieldProps {
   label: string;
   hint?: ComponentChildren;
-  children: ComponentChildren;
+  /** The input. */
+  children: VNode<JSX.HTMLAttributes>;
 }
 
-/** A label around its input; the hint belongs to the label's text. */
+/** An input with its label above and its hint below, which describes it. */
 export function Field({ label, hint, children }: FieldProps) {
+  const id = useId();
+  const input = cloneElement(children, hint ? { id, "aria-describedby": `${id}-hint` } : { id });
   return (
-    <label class="field">
-      <span>{label}</span>
-      {children}
-      {hint && <small>{hint}</small>}
-    </label>
+    <div class="field">
+      <label for={id}>{label}</label>
+      {input}
+      {hint && <small id={`${id}-hint`}>{hint}</small>}
+    </div>
   );
 }
 

@@ -86,6 +86,10 @@ function useMovedFocus(location: string) {
     main.current?.scrollTo(0, 0);
     main.current?.focus({ preventScroll: true });
   }, [location]);
+  useEffect(() => {
+    // On a narrow screen the list of pages scrolls.
+    document.querySelector(".shell-bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [location]);
   return main;
 }
 

@@ -242,6 +242,7 @@ class ComputerObject(Closed):
     connection_url: str | None
     vnc_password: str | None
     template_ports: list[dict[str, Any]]
+    test_run: bool = Field(description="Whether it is deleted when it was idle, and with its server.")
     created_at: Time
 
 
@@ -270,6 +271,20 @@ class Shell(Closed):
     success: bool = Field(description="The exit code is 0.")
     output: str = Field(description="stdout and stderr as they came.")
     exit_code: int
+
+
+class Service(Closed):
+    name: str
+    app: str | None = Field(description="The template's app; null for Ingot's own health watchdog.")
+    state: str = Field(
+        description="supervisord's word in lower case: `running`, `starting`, `backoff`, `fatal`, …; or `unknown`."
+    )
+    detail: str = Field(description="Since when, or why not.")
+    pid: int | None
+
+
+class ServiceList(Closed):
+    services: list[Service]
 
 
 class Secret(Closed):

@@ -28,7 +28,9 @@ from ingot.api import (
     screen,
     secrets,
     sessions,
+    supervised,
     templates,
+    terminal,
     workspaces,
 )
 from ingot.api.errors import error_response
@@ -42,6 +44,8 @@ ROUTERS = (
     schema.router,
     computers.router,
     screen.router,
+    terminal.router,
+    supervised.router,
     *workspaces.ROUTERS,
     templates.router,
     builds.router,

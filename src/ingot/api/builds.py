@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from ingot.api import answers
 from ingot.api.address import RefInPath, golden_of
-from ingot.api.describe import Flag, is_set, keyed
+from ingot.api.describe import PICTURE, Flag, is_set, keyed
 from ingot.api.keyed import Caller, KeyedRoute
 from ingot.api.services import Services, Use
 from ingot.errors import NotFoundError
@@ -61,6 +61,18 @@ async def cancel_build(ref: RefInPath, caller: Caller, use: Use) -> Any:
     if await use.builds.cancel(caller.account, ref):
         return {"status": "cancelling"}
     return JSONResponse({"status": "idle"}, 404)
+
+
+@router.get(_PLACE + "/build/screenshot", response_class=Response, **keyed(Scope.READ, None, 404, 409, extra=PICTURE))
+async def take_build_screenshot(ref: RefInPath, caller: Caller, use: Use) -> Response:
+    """What the screen of the machine shows that builds now, as a PNG; 409 `no_screen` for one without, 404
+    `nothing_builds` when no machine of the account's builds it on this server."""
+    item = await use.registry.get(caller.account, ref)
+    _, last = await use.queue.status(caller.account, ref, item.digest)
+    if last is None or last.state.is_over:
+        raise NotFoundError(f"nothing builds as {ref}", hint="start a build", code="nothing_builds")
+    picture = await use.building.screenshot(caller.account, last.joined_to or last.id)
+    return Response(picture, media_type="image/png")
 
 
 @router.post(_PLACE + "/build/events/ticket", **keyed(Scope.READ, answers.StreamTicket, 404, status=201))

@@ -36,6 +36,9 @@ _HEADERS: dict[int, dict[str, Any]] = {
     503: _RETRY_AFTER,
 }
 
+PICTURE = {"responses": {"200": {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}}
+"""The `extra` of an endpoint that answers with a PNG."""
+
 FlagText = Literal["true", "false", "1", "0"]
 Flag = Annotated[FlagText, Query()]
 

@@ -23,7 +23,7 @@ from ingot.api.page_files import PageFiles
 from ingot.computer_records import Workspaces
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import Build, BuildFlags, BuildState, HeldMachine
-from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.item import Item
 from ingot.records.ref import Ref
 from ingot.registry import Registry
@@ -70,6 +70,28 @@ class HeldMachines(Protocol):
         """Ends it; False when nothing is held. When this returns nothing of it is left."""
 
 
+class BuildingMachines(Protocol):
+    """The machines of builds that run on this server. Those of another account are not there."""
+
+    async def screenshot(self, account: str, build_id: str) -> bytes:
+        """The screen of the machine that builds, as a PNG. Raises NotFoundError `nothing_builds`, ConflictError
+        `no_screen`."""
+
+
+class Terminal(Protocol):
+    """A shell on a terminal. One task reads, one writes."""
+
+    async def read(self) -> bytes:
+        """What it shows next; empty at its end."""
+
+    async def write(self, typed: bytes) -> None: ...
+
+    async def resize(self, cols: int, rows: int) -> None: ...
+
+    async def wait(self) -> int:
+        """The shell's exit code, when there is nothing more to read."""
+
+
 class Computers(Protocol):
     """The computers of all accounts. One of another account is not there: NotFoundError."""
 
@@ -114,6 +136,16 @@ class Computers(Protocol):
     ) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A connection to its screen (RFB), which ends with its machine. Raises the same, and CapacityError."""
 
+    def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root on a terminal, which ends with the context and with its machine. Raises ConflictError
+        when the computer does not run, and CapacityError."""
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        """What its supervisor runs. Raises ConflictError when the computer does not run."""
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        """The last lines of a service's log. Raises the same, and NotFoundError for a service that it does not have."""
+
 
 @dataclass(frozen=True, slots=True)
 class MadeBy:
@@ -138,6 +170,7 @@ class Services:
     builds: BuildControl
     computers: Computers
     held: HeldMachines
+    building: BuildingMachines
     stream: EventStream
     tickets: Tickets
     workspaces: Workspaces

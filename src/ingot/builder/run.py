@@ -11,6 +11,8 @@ import contextlib
 import logging
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from ingot.builder import phases
@@ -30,7 +32,17 @@ from ingot.store.tree import remove_tree
 _log = logging.getLogger(__name__)
 
 
-async def build(request: BuildRequest, tools: BuildTools, report: Reporter, take: Take | None = None) -> Golden:
+Watch = Callable[[BuildRequest, Seat], AbstractContextManager[None]]
+"""Around a build: may look at the machine that the seat has, and does nothing to it."""
+
+
+async def build(
+    request: BuildRequest,
+    tools: BuildTools,
+    report: Reporter,
+    take: Take | None = None,
+    watch: Watch = lambda request, seat: contextlib.nullcontext(),
+) -> Golden:
     """Builds the template and returns its golden, published. Raises BuildError with the failure that the terminal
     frame shows, and CancelledError when it is cancelled, after everything of its machine is gone. `take` is called
     before BuildError is raised, when the flags ask to keep the machine of a step that fails."""
@@ -38,7 +50,7 @@ async def build(request: BuildRequest, tools: BuildTools, report: Reporter, take
     scratch = tools.staging / f"build-{uuid.uuid4().hex}"
     scratch.mkdir(parents=True)
     try:
-        return await _bake(request, tools, report, scratch, limit, take)
+        return await _bake(request, tools, report, scratch, limit, take, watch)
     finally:
         await asyncio.shield(remove_tree(scratch))
 
@@ -56,7 +68,13 @@ def build_deadline(request: BuildRequest) -> float:
 
 
 async def _bake(
-    request: BuildRequest, tools: BuildTools, report: Reporter, scratch: Path, limit: float, take: Take | None
+    request: BuildRequest,
+    tools: BuildTools,
+    report: Reporter,
+    scratch: Path,
+    limit: float,
+    take: Take | None,
+    watch: Watch,
 ) -> Golden:
     spec, _ = clamped_spec(wanted_spec(request.template, request.limits), request.limits)
     label = f"build {request.build_id} of {request.template.name}@{request.template.version}"
@@ -65,7 +83,8 @@ async def _bake(
         seat = await resources.enter_async_context(Seat(tools, request.account, spec, label))
         bake = Bake(request, tools, report, seat, spec, scratch, hold)
         try:
-            await _run_in_time(bake, limit)
+            with watch(request, seat):
+                await _run_in_time(bake, limit)
         except BuildError as error:
             left = leave_machine(bake, error.failure, resources) if take is not None else None
             if left is not None and take is not None:

@@ -32,6 +32,7 @@ class Seat:
         self._label = label
         self._stack: tuple[str, ...] = ()
         self._machine: Machine | None = None
+        self._coming: Machine | None = None
         self._leave = asyncio.Event()
         self._keep = True
         self._holder: asyncio.Task[None] | None = None
@@ -75,6 +76,12 @@ class Seat:
         ended = self._holder is None or self._holder.done()
         return None if ended else self._machine
 
+    @property
+    def shown(self) -> Machine | None:
+        """The machine whose screen is worth a look: the same, or one that only comes up. Its screen alone is for whom
+        the build does not know."""
+        return self.machine or self._coming
+
     def forget_downloads(self) -> None:
         """What the machine downloaded is not kept when it ends."""
         self._keep = False
@@ -108,11 +115,18 @@ class Seat:
         parts = [self._tools.layers.parts(key) for key in stack]
         mounts = downloads.mounts(self._account)
         leave = self._leave
-        async with self._tools.backend.open(self._spec, parts, mounts, self._label) as machine:
-            opened.set_result(machine)
-            await leave.wait()
-            if self._keep:
-                await self._keep_downloads(machine)
+        try:
+            async with self._tools.backend.open(self._spec, parts, mounts, self._label, show=self._show) as machine:
+                opened.set_result(machine)
+                await leave.wait()
+                self._coming = None
+                if self._keep:
+                    await self._keep_downloads(machine)
+        finally:
+            self._coming = None
+
+    def _show(self, machine: Machine) -> None:
+        self._coming = machine
 
     async def _keep_downloads(self, machine: Machine) -> None:
         """A download cache is never worth a failed build."""

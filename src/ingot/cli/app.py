@@ -5,7 +5,22 @@ from __future__ import annotations
 import typer
 
 from ingot import __version__
-from ingot.cli import builds, computers, conformance, debugging, fleet, keeping, keys, login, secrets, server, templates
+from ingot.cli import (
+    builds,
+    computers,
+    conformance,
+    console_page,
+    debugging,
+    fleet,
+    keeping,
+    keys,
+    login,
+    secrets,
+    server,
+    services,
+    shell,
+    templates,
+)
 
 app = typer.Typer(
     name="ingot",
@@ -46,6 +61,8 @@ app.command("debug")(debugging.debug)
 app.command("run")(computers.run)
 app.command("ps")(fleet.list_computers)
 app.command("exec")(fleet.run_in_computer)
+app.command("shell")(shell.shell)
+app.command("services")(services.services)
 app.command("start")(fleet.start)
 app.command("stop")(fleet.stop)
 app.command("restart")(fleet.restart)
@@ -54,6 +71,7 @@ app.command("rm")(fleet.remove)
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.command("login")(login.login)
+app.command("console")(console_page.console)
 app.command("gc")(server.gc)
 app.command("doctor")(server.doctor)
 app.command("conformance")(conformance.conformance)

@@ -18,6 +18,8 @@ from ingot.client.answers import (
     PlannedStep,
     Published,
     SecretEntry,
+    ServiceAnswer,
+    SignInCode,
     WorkspaceAnswer,
 )
 from ingot.client.api import Client
@@ -41,5 +43,7 @@ __all__ = [
     "Published",
     "Retry",
     "SecretEntry",
+    "ServiceAnswer",
+    "SignInCode",
     "WorkspaceAnswer",
 ]

@@ -30,6 +30,14 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInCode:
+    """Opens one session of the console, until `expires_at` (ISO 8601)."""
+
+    code: str = field(repr=False)
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """A published template. `published` is ISO 8601, `template` the canonical document."""
 
@@ -102,6 +110,18 @@ class ComputerAnswer:
     status: str
     error: str | None
     created_at: str
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """What a computer's supervisor runs. `state` is supervisord's word in lower case."""
+
+    name: str
+    app: str | None
+    state: str
+    detail: str
+    pid: int | None
     raw: Json = field(repr=False)
 
 
@@ -240,6 +260,17 @@ def computer_from(raw: Json) -> ComputerAnswer:
     )
 
 
+def service_from(raw: Json) -> ServiceAnswer:
+    return ServiceAnswer(
+        name=_text(raw, "name"),
+        app=_maybe(raw, "app"),
+        state=_text(raw, "state"),
+        detail=str(raw.get("detail") or ""),
+        pid=_number(raw, "pid"),
+        raw=raw,
+    )
+
+
 def workspace_from(raw: Json) -> WorkspaceAnswer:
     return WorkspaceAnswer(_text(raw, "id"), str(raw.get("name") or ""), str(raw.get("created_at") or ""), raw)
 
@@ -268,6 +299,10 @@ def key_from(raw: Json) -> KeyAnswer:
 
 def secret_from(raw: Json) -> SecretEntry:
     return SecretEntry(_text(raw, "name"), str(raw.get("created_at") or ""), str(raw.get("updated_at") or ""), raw)
+
+
+def code_from(raw: Json) -> SignInCode:
+    return SignInCode(_text(raw, "code"), _text(raw, "expires_at"))
 
 
 def finding_from(raw: Json) -> FindingAnswer:

@@ -7,8 +7,9 @@ ServerError for an answer that is none. Nothing is retried but the event stream.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from ingot.client.answers import (
@@ -22,9 +23,12 @@ from ingot.client.answers import (
     PlanAnswer,
     Published,
     SecretEntry,
+    ServiceAnswer,
+    SignInCode,
     WorkspaceAnswer,
     bash_from,
     build_from,
+    code_from,
     computer_from,
     finding_from,
     held_from,
@@ -34,13 +38,17 @@ from ingot.client.answers import (
     plan_from,
     published_from,
     secret_from,
+    service_from,
     workspace_from,
 )
 from ingot.client.follow import Follower, Patience, Retry
 from ingot.client.frames import Frame
-from ingot.client.http import call, make_client
+from ingot.client.http import call, call_text, make_client
 from ingot.records.build import BuildFlags
 from ingot.records.ref import Ref
+
+if TYPE_CHECKING:
+    from ingot.client.terminal import TerminalClient
 
 YAML = "application/yaml"
 JSON = "application/json"
@@ -51,6 +59,7 @@ class Client:
 
     def __init__(self, url: str, api_key: str | None) -> None:
         self.url = url.rstrip("/")
+        self._key = api_key
         self._http = make_client(self.url, api_key)
 
     async def __aenter__(self) -> Self:
@@ -223,6 +232,22 @@ class Client:
         path = f"computers/{_segment(computer_id)}/exec"
         return bash_from(await call(self._http, "POST", path, body=body, answer_timeout=timeout + 30))
 
+    def terminal(self, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[TerminalClient]:
+        """A login shell in a computer, on a terminal of that size, which ends with the context."""
+        from ingot.client.terminal import open_terminal  # what it takes is loaded when it is needed
+
+        return open_terminal(self.url, self._key, f"computers/{_segment(computer_id)}/terminal", cols, rows)
+
+    async def services(self, computer_id: str) -> tuple[ServiceAnswer, ...]:
+        """What a computer's supervisor runs, in the template's order."""
+        answer = await call(self._http, "GET", f"computers/{_segment(computer_id)}/services")
+        return tuple(service_from(entry) for entry in list_of(answer, "services"))
+
+    async def service_log(self, computer_id: str, service: str, tail: int = 1000) -> str:
+        """The last lines of a service's log."""
+        path = f"computers/{_segment(computer_id)}/logs/{_segment(service)}"
+        return await call_text(self._http, path, query={"tail": str(tail)})
+
     # Workspaces
 
     async def workspaces(self) -> tuple[WorkspaceAnswer, ...]:
@@ -263,6 +288,11 @@ class Client:
 
     async def revoke_key(self, key_id: str) -> None:
         await call(self._http, "DELETE", f"keys/{_segment(key_id)}")
+
+    async def console_code(self) -> SignInCode:
+        """What opens one session of the console, with this client's key."""
+        answer = await call(self._http, "POST", "session/codes")
+        return code_from(answer)
 
     # The server
 

@@ -57,7 +57,7 @@ def make_client(url: str, key: str | None) -> httpx2.AsyncClient:
         timeout=time_limits(ANSWER_TIMEOUT),
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),  # a stream keeps its own
         follow_redirects=False,
-        trust_env=not _is_loopback(httpx2.URL(url).host),
+        trust_env=not is_loopback(httpx2.URL(url).host),
     )
 
 
@@ -101,19 +101,29 @@ async def call(
     Raises what the server's error envelope means, UnreachableError, and ServerError for what is no answer of Ingot's.
     """
     headers = {"Content-Type": content_type} if content_type else None
+    request = client.build_request(
+        method,
+        path,
+        params=query,
+        json=body,
+        content=content,
+        headers=headers,
+        timeout=time_limits(answer_timeout),
+    )
+    return _object(await _answer(client, request))
+
+
+async def call_text(client: httpx2.AsyncClient, path: str, *, query: Mapping[str, str] | None = None) -> str:
+    """The text that the server answered to a GET. Raises the same."""
+    return (await _answer(client, client.build_request("GET", path, params=query))).text
+
+
+async def _answer(client: httpx2.AsyncClient, request: httpx2.Request) -> httpx2.Response:
     url = str(client.base_url).removesuffix("/api/")
     with reachable(url):
-        response = await client.request(
-            method,
-            path,
-            params=query,
-            json=body,
-            content=content,
-            headers=headers,
-            timeout=time_limits(answer_timeout),
-        )
+        response = await client.send(request)
     if response.is_success:
-        return _object(response)
+        return response
     raise error_from(response.status_code, response.headers, response.content, url)
 
 
@@ -181,7 +191,8 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a server of that name is on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

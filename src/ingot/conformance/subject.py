@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -103,7 +104,8 @@ class Subject:
         self._undo: list[Callable[[], Awaitable[object]]] = []
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         timeout = httpx2.Timeout(_ANSWER, read=None, pool=None)
-        self._http = httpx2.AsyncClient(limits=limits, timeout=timeout, trust_env=False, http2=False)
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))  # what a check does not send is not sent
+        self._http = httpx2.AsyncClient(limits=limits, timeout=timeout, trust_env=False, cookies=no_cookies)
 
     async def __aenter__(self) -> Self:
         return self
@@ -235,6 +237,27 @@ class Subject:
         made = await self.ask("POST", "/keys", 201, json={"name": name, "scopes": ["read"]})
         self._undo.append(lambda: self.request("DELETE", f"/keys/{made['id']}"))
         return made["id"], made["key"]
+
+    async def sign_in(self) -> str:
+        """The cookie of a new session of the suite's key, as a Cookie header has it. It is over when the suite ends."""
+        made = await self.request("POST", "/session/codes")
+        if made.status_code == 404:
+            raise Skipped("the server has no sessions")
+        must(made.status_code == 201, f"POST /session/codes answered {made.status_code}: {made.text[:300]}")
+        answer = await self.request("POST", "/session", key="", json={"code": made.json()["code"]})
+        must(answer.status_code == 201, f"POST /session answered {answer.status_code}: {answer.text[:300]}")
+        cookie = answer.headers.get("set-cookie", "").partition(";")[0]
+        self._undo.append(lambda: self._sign_out(cookie))
+        return cookie
+
+    async def sign_out(self, cookie: str) -> None:
+        """Ends a session, as a page of the server's own does."""
+        answer = await self._sign_out(cookie)
+        must(answer.status_code == 204, f"DELETE /session answered {answer.status_code}: {answer.text[:300]}")
+
+    async def _sign_out(self, cookie: str) -> httpx2.Response:
+        headers = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
+        return await self.request("DELETE", "/session", key="", headers=headers)
 
     async def _known(self, path: str) -> Recorded:
         async with self.stream(path, "?follow=0") as stream:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ingot.guest import layout
 from ingot.records.machine import GuestFile
 from ingot.records.template import App, EnvValue, Service, Template
 
+_WATCHDOG = "ingot-health"
 _RESTART = {"always": "true", "on-failure": "unexpected", "no": "false"}
 
 _HEAD = f"""\
@@ -54,6 +56,27 @@ def supervisor_files(template: Template) -> tuple[GuestFile, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """A program that a launched machine's supervisord runs: for which app (None: for all), and where it logs."""
+
+    name: str
+    app: str | None
+    log: str
+
+
+def supervised(template: Template) -> tuple[Supervised, ...]:
+    """All of them, in the template's order."""
+    found = []
+    for app in template.apps:
+        found += [Supervised(service.name, app.name, _log(service)) for service in app.services]
+        autostarts = [_autostart_name(app, number) for number, _ in enumerate(app.autostart)]
+        found += [Supervised(name, app.name, layout.service_log(name)) for name in autostarts]
+    if any(app.health for app in template.apps):
+        found.append(Supervised(_WATCHDOG, None, layout.service_log(_WATCHDOG)))
+    return tuple(found)
+
+
 def literal(env: Mapping[str, EnvValue]) -> dict[str, str]:
     """The variables of an environment that need no secret."""
     return {name: value for name, value in env.items() if isinstance(value, str)}
@@ -88,7 +111,7 @@ def _service_section(service: Service) -> str:
         f"user={_value(service.user)}\n"
         f"autorestart={_RESTART[service.restart]}\n"
         f"startsecs=1\nstartretries=3\nstopsignal={_value(signal)}\nstopasgroup=true\nkillasgroup=true\n"
-        f"redirect_stderr=true\nstdout_logfile={_value(service.log or layout.service_log(service.name))}\n"
+        f"redirect_stderr=true\nstdout_logfile={_value(_log(service))}\n"
         "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=1\n"
     )
 
@@ -103,9 +126,9 @@ def _once_section(name: str) -> str:
 
 def _watchdog_section() -> str:
     return (
-        f"\n[program:ingot-health]\ncommand=/usr/bin/python3 -I {layout.HEALTH_PROGRAM} watch\n"
+        f"\n[program:{_WATCHDOG}]\ncommand=/usr/bin/python3 -I {layout.HEALTH_PROGRAM} watch\n"
         "autorestart=true\nstartsecs=1\nredirect_stderr=true\n"
-        f"stdout_logfile={layout.service_log('ingot-health')}\nstdout_logfile_maxbytes=1MB\nstdout_logfile_backups=0\n"
+        f"stdout_logfile={layout.service_log(_WATCHDOG)}\nstdout_logfile_maxbytes=1MB\nstdout_logfile_backups=0\n"
     )
 
 
@@ -143,9 +166,18 @@ def _autostart_name(app: App, number: int) -> str:
     return f"autostart-{app.name}-{number + 1}"
 
 
+def _log(service: Service) -> str:
+    """Where a service logs: its own path, as far as a line of an ini file can name it."""
+    return _line(service.log) or layout.service_log(service.name)
+
+
 def _value(text: str) -> str:
     """A value of an ini file: one line, and without the two characters that mean something there."""
-    return "".join(text.split("\n")).replace("%", "%%").replace(";", "").strip()
+    return _line(text).replace("%", "%%")
+
+
+def _line(text: str) -> str:
+    return "".join(text.split("\n")).replace(";", "").strip()
 
 
 def _text(path: str, content: str) -> GuestFile:

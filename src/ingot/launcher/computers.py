@@ -20,14 +20,15 @@ from typing import Any
 from ingot.computer_records import ComputerRecords
 from ingot.errors import CapacityError, ConflictError, IngotError, NotFoundError
 from ingot.launcher.hardware import HostHardware, choose_spec, host_hardware
+from ingot.launcher.inspecting import read_log, read_services
 from ingot.launcher.life import Ending, Life
 from ingot.launcher.making import clone_of, new_computer, screen_password
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import python_command, shell_command
 from ingot.launcher.supplies import Reveal, Start, Supplies
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Backend, Viewer
-from ingot.records.computer import SETTLED, Computer, ComputerStatus, LaunchWish, ShellResult
+from ingot.machine.contract import Backend, Terminal, Viewer
+from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.item import Item
 from ingot.settings import Settings
 from ingot.store.goldens import GoldenStore
@@ -107,7 +108,7 @@ class Computers:
         tracked = self._find(account, computer_id)
         if tracked.computer.status is ComputerStatus.RUNNING:
             return tracked.computer
-        self._check_settled(tracked)
+        tracked.check_settled()
         self._check_room()
         before = tracked.computer
         tracked.set(status=ComputerStatus.STARTING, wanted=True, error=None)
@@ -126,8 +127,8 @@ class Computers:
         tracked = self._find(account, computer_id)
         if tracked.computer.status is ComputerStatus.STOPPED:
             return tracked.computer
-        self._check_settled(tracked)
-        _refuse_run(tracked.computer, "stopped")
+        tracked.check_settled()
+        tracked.refuse_run("stopped")
         if tracked.computer.status is ComputerStatus.ERROR:
             await tracked.note(status=ComputerStatus.STOPPED)
             return tracked.computer
@@ -141,7 +142,7 @@ class Computers:
         tracked = self._find(account, computer_id)
         if tracked.computer.status is not ComputerStatus.RUNNING:
             return await self.start(account, computer_id)
-        _refuse_run(tracked.computer, "restarted")
+        tracked.refuse_run("restarted")
         tracked.set(status=ComputerStatus.RESTARTING, error=None)
         await tracked.note()
         await self._greet(self._work(tracked, self._restart(tracked)))
@@ -151,7 +152,7 @@ class Computers:
         """Another computer with the files that this one has now, which is not disturbed: it has a name, an id and
         identities of its own, and is started. Raises what `launch` does, and ConflictError when it cannot be copied."""
         source = self._find(account, computer_id)
-        self._check_settled(source)
+        source.check_settled()
         self._check_room()
         await self._supplies.golden(source.computer.ref, source.computer.golden_key)
         computer = clone_of(source.computer, name, workspace)
@@ -195,6 +196,21 @@ class Computers:
     def view(self, account: str, computer_id: str) -> AbstractAsyncContextManager[Viewer]:
         """A connection to its screen. The same, and CapacityError when many are open."""
         return self._life(account, computer_id).viewing()
+
+    def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root on a terminal. ConflictError when the computer does not run, CapacityError when it has
+        many already."""
+        return self._life(account, computer_id).terminal(cols, rows)
+
+    async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
+        """What its supervisor runs. ConflictError when the computer does not run."""
+        life = self._life(account, computer_id)
+        return await read_services(life.run, life.template)
+
+    async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
+        """The last lines of a service's log. The same, and NotFoundError for a service that it does not have."""
+        life = self._life(account, computer_id)
+        return await read_log(life.run, life.template, service, lines)
 
     # -- asked for by the server ---------------------------------------------------------------------------
 
@@ -351,11 +367,6 @@ class Computers:
         if sum(tracked.is_on for tracked in self._entries.values()) >= MOST_COMPUTERS:
             raise CapacityError(f"this host runs {MOST_COMPUTERS} computers already", retry_after=60)
 
-    def _check_settled(self, tracked: Tracked) -> None:
-        status = tracked.computer.status
-        if status not in SETTLED:
-            raise ConflictError(f"the computer is {status}", hint="try again when it is not", code="in_transition")
-
     def _host(self) -> HostHardware:
         return host_hardware(self._disk_dir)
 
@@ -390,9 +401,3 @@ class Computers:
         for key, tracked in list(self._entries.items()):
             if tracked.over_since is not None and now - tracked.over_since > _REMEMBERED:
                 del self._entries[key]
-
-
-def _refuse_run(computer: Computer, what: str) -> None:
-    if computer.test_run:
-        hint = "end it with DELETE /api/templates/run, or launch a computer with POST /api/computers"
-        raise ConflictError(f"a test run cannot be {what}", hint=hint, code="test_run")

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,15 +24,16 @@ from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
 from ingot.launcher.switching import boot, shut_down
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Backend, Captured, Machine, Viewer
+from ingot.machine.contract import Backend, Captured, Machine, Terminal, Viewer
 from ingot.records.computer import ComputerStatus, ShellResult
 from ingot.records.machine import Command
+from ingot.records.template import Template
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MOST_VIEWERS = 8
+MOST_VIEWERS = MOST_TERMINALS = 8
 _KEEPING = 600.0
 
 
@@ -43,6 +45,19 @@ class Ending(Enum):
     RESTART = "restart"
     CLOSE = "close"
     DROP = "drop"
+
+
+@dataclass(slots=True)
+class _Places:
+    """How many may do something at once; `full` is what one too many is told."""
+
+    most: int
+    full: str
+    taken: int = 0
+
+    def check(self) -> None:
+        if self.taken >= self.most:
+            raise CapacityError(self.full, retry_after=30)
 
 
 class Life:
@@ -60,11 +75,17 @@ class Life:
         self._verdict: asyncio.Future[bool] | None = None
         self._lost: MachineLostError | None = None
         self._copying = asyncio.Lock()
-        self._busy = self._viewers = 0
+        self._busy = 0
+        self._viewers = _Places(MOST_VIEWERS, f"the computer's screen has {MOST_VIEWERS} viewers already")
+        self._terminals = _Places(MOST_TERMINALS, f"the computer has {MOST_TERMINALS} terminals open already")
         self._used = _now()
         self._env = machine_environment(start.template, start.secrets)
         self.task = asyncio.create_task(self._live(), name=f"computer {tracked.computer.instance_id}")
         self.task.add_done_callback(lambda _: self.settled.set())
+
+    @property
+    def template(self) -> Template:
+        return self._start.template
 
     @property
     def env(self) -> Mapping[str, str]:
@@ -102,29 +123,35 @@ class Life:
         self._check_screen()
         return await self._use(lambda machine: machine.screenshot(), "its screen was looked at")
 
-    @contextlib.asynccontextmanager
-    async def viewing(self) -> AsyncIterator[Viewer]:
+    def viewing(self) -> AbstractAsyncContextManager[Viewer]:
         """A connection to its screen; while there is one the computer is not idle. The same errors, and CapacityError
         for one too many."""
         self._check_screen()
+        return self._occupied(self._viewers, _viewed)
+
+    def terminal(self, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root with the template's environment. As for `viewing`, but every computer has it."""
+        return self._occupied(self._terminals, lambda machine: machine.terminal(cols, rows, self._env))
+
+    @contextlib.asynccontextmanager
+    async def _occupied(
+        self, places: _Places, connect: Callable[[Machine], AbstractAsyncContextManager[T]]
+    ) -> AsyncIterator[T]:
         machine = self._running_machine()
-        if self._viewers >= MOST_VIEWERS:
-            raise CapacityError(f"the computer's screen has {MOST_VIEWERS} viewers already", retry_after=30)
-        self._viewers += 1
+        places.check()
+        places.taken += 1
         self._busy += 1
         try:
-            try:
-                reader, writer = await machine.view_screen()
-            except MachineLostError as error:
-                raise self._lose(error) from error
-            except MachineError as error:
-                raise ConflictError(error.message, hint=error.hint, code=error.code) from error
-            try:
-                yield reader, writer
-            finally:
-                writer.close()
+            async with contextlib.AsyncExitStack() as connecting:
+                try:
+                    connected = await connecting.enter_async_context(connect(machine))
+                except MachineLostError as error:
+                    raise self._lose(error) from error
+                except MachineError as error:
+                    raise ConflictError(error.message, hint=error.hint, code=error.code) from error
+                yield connected
         finally:
-            self._viewers -= 1
+            places.taken -= 1
             self._busy -= 1
             self._used = _now()
 
@@ -291,6 +318,15 @@ class Life:
         if self._tracked.computer.status is ComputerStatus.DELETING:
             status = ComputerStatus.DELETING
         self._tracked.set(status=status, **changes)
+
+
+@contextlib.asynccontextmanager
+async def _viewed(machine: Machine) -> AsyncIterator[Viewer]:
+    reader, writer = await machine.view_screen()
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 _MEANWHILE = {

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingot.computer_records import ComputerRecords
-from ingot.errors import IngotError
-from ingot.records.computer import Computer
+from ingot.errors import ConflictError, IngotError
+from ingot.records.computer import SETTLED, Computer
 
 if TYPE_CHECKING:
     from ingot.launcher.life import Life
@@ -34,6 +34,18 @@ class Tracked:
         """Whether it has a machine, or is about to."""
         alive = self.life is not None and not self.life.task.done()
         return alive or (self.work is not None and not self.work.done())
+
+    def check_settled(self) -> None:
+        """Raises ConflictError while it changes."""
+        status = self.computer.status
+        if status not in SETTLED:
+            raise ConflictError(f"the computer is {status}", hint="try again when it is not", code="in_transition")
+
+    def refuse_run(self, what: str) -> None:
+        """Raises ConflictError for a test run, which cannot be `what`."""
+        if self.computer.test_run:
+            hint = "end it with DELETE /api/templates/run, or launch a computer with POST /api/computers"
+            raise ConflictError(f"a test run cannot be {what}", hint=hint, code="test_run")
 
     def set(self, **changes: Any) -> None:
         """Changes fields of `computer`, at once and in memory alone: `save` is to follow."""

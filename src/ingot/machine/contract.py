@@ -1,7 +1,8 @@
 """What a machine is to the builder and the launcher, whatever it is made of.
 
 Call order: `Backend.open` → any number of `exec`, `put`, `checkpoint` → leave the context. One task at a
-time calls `exec`, `put` and `checkpoint` of a machine, except that `exec` may run beside another `exec`.
+time calls `exec`, `put` and `checkpoint` of a machine, except that `exec` may run beside another `exec`, and
+that terminals may be open beside everything.
 Leaving the context removes every process, mount, socket and file of the machine, whatever happened,
 within ten seconds; `Backend.sweep` does the same for machines whose server was killed.
 
@@ -13,19 +14,30 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ingot.errors import MachineError
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
+
 Viewer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 """A connection to a machine's screen, speaking RFB."""
+
+
+Show = Callable[["Machine"], None]
+"""Gets a machine whose screen can be looked at."""
+
+
+def show_nobody(machine: Machine) -> None:
+    """A `Show` for when nobody looks."""
 
 
 class Keep(Enum):
@@ -68,6 +80,29 @@ class Finding:
     needed: bool = True
 
 
+class Terminal(ABC):
+    """A shell on a terminal of its own. One task at a time reads, one writes; both may go on at once. It ends when its
+    shell ends, when its context is left, at a `checkpoint`, and with its machine."""
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """What it shows next, at most 64 KiB; empty once it has ended and all of it was read. Not reading on holds
+        back what runs in it."""
+
+    @abstractmethod
+    async def write(self, typed: bytes) -> None:
+        """Types bytes, and returns when the terminal has taken them. What is typed after the end goes nowhere."""
+
+    @abstractmethod
+    async def resize(self, cols: int, rows: int) -> None:
+        """From here on it has that size, and what runs in the foreground is told so (SIGWINCH)."""
+
+    @abstractmethod
+    async def wait(self) -> int:
+        """The shell's exit code, once `read` has nothing more; 128 + signal for one that was killed, so 137 when the
+        machine went first."""
+
+
 class Machine(ABC):
     """A running machine. `warnings` are limits asked for that this host cannot enforce, in words. `resumed`: it
     goes on from a captured running state, so what ran then runs now."""
@@ -84,6 +119,14 @@ class Machine(ABC):
         is killed within 5 s. What a command leaves running in the background lives until the next
         `checkpoint` or the end of the machine, and does not keep `exec` from returning.
         """
+
+    @abstractmethod
+    def terminal(
+        self, cols: int, rows: int, env: Mapping[str, str] = NO_ENVIRONMENT
+    ) -> AbstractAsyncContextManager[Terminal]:
+        """A login shell of root in /root, on a terminal of that size; `env` is added to its environment. Leaving the
+        context hangs the terminal up, and kills within 5 s whatever the shell had started and was still there. Of a
+        shell that ended by itself before, what it left running outside of its terminal lives on, as after `exec`."""
 
     @abstractmethod
     async def put(self, files: Sequence[GuestFile]) -> None:
@@ -143,13 +186,17 @@ class Backend(ABC):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AbstractAsyncContextManager[Machine]:
         """A machine on the layers of `stack` (directories that `checkpoint`, `copy` or `make_base` filled, base
         first). `label` tells an operator what it is for; it shows in the host's listings.
 
         With a `hostname` it is a computer of its own: it gets that name and identities of its own (machine id,
         hardware address, SSH host keys at their next start, entropy) before anything captured goes on, and its
-        running state cannot be kept. Without, it is a build's machine."""
+        running state cannot be kept. Without, it is a build's machine.
+
+        `show` is called with a machine that is only coming up, where it has a screen: nothing but that may be asked of
+        it, and it may be another one than is opened in the end."""
 
     @abstractmethod
     async def make_base(self, into: Path, sink: Sink) -> Captured:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+LOGIN_SHELL = ("/bin/bash", "--login")
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 DEFAULT_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -11,3 +12,5 @@ DEFAULT_ENVIRONMENT = {
     "PIP_CERT": CERTIFICATES,
     "NODE_EXTRA_CA_CERTS": CERTIFICATES,
 }
+TERMINAL_ENVIRONMENT = {"TERM": "xterm-256color", "SHELL": "/bin/bash"}
+"""What a shell on a terminal finds besides."""

@@ -19,13 +19,25 @@ from pathlib import Path
 import zstandard
 
 from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
-from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
+from ingot.machine.contract import (
+    NO_ENVIRONMENT,
+    Backend,
+    Captured,
+    DownloadMount,
+    Finding,
+    Keep,
+    Machine,
+    Show,
+    show_nobody,
+)
+from ingot.machine.scripted_terminal import ScriptedTerminal, scripted_terminal
 from ingot.machine.threads import in_thread
 from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 
 _TREE = "diff"
+_TYPED_TIMEOUT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class ScriptedMachine(Machine):
         self._backend = backend
         self._changed: dict[str, bytes] = {}
         self._downloads: tuple[DownloadMount, ...] = ()
+        self._terminals: set[ScriptedTerminal] = set()
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
         self._backend.commands.append(command)
@@ -75,6 +88,24 @@ class ScriptedMachine(Machine):
             disk_full=scripted.disk_full,
         )
 
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, cols: int, rows: int, env: Mapping[str, str] = NO_ENVIRONMENT
+    ) -> AsyncIterator[ScriptedTerminal]:
+        async def run(line: str, sink: Sink) -> int:
+            return (await self.exec(Command(("sh", "-c", line), _TYPED_TIMEOUT, env), sink)).exit_code
+
+        async with scripted_terminal(cols, rows, run) as terminal:
+            self._terminals.add(terminal)
+            try:
+                yield terminal
+            finally:
+                self._terminals.discard(terminal)
+
+    async def end_terminals(self) -> None:
+        for terminal in list(self._terminals):
+            await terminal.hang_up()
+
     async def put(self, files: Sequence[GuestFile]) -> None:
         for file in files:
             if not file.path.startswith("/") or ".." in file.path.split("/") or file.path == "/":
@@ -84,6 +115,7 @@ class ScriptedMachine(Machine):
         self._write({file.path: file.content for file in files})
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
+        await self.end_terminals()
         captured = await self._captured(self._changed, into)
         self._changed = {}
         return captured
@@ -140,6 +172,7 @@ class ScriptedBackend(Backend):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AsyncIterator[Machine]:
         self.opened.append((spec, tuple(stack), label))
         files = await in_thread(
@@ -153,6 +186,7 @@ class ScriptedBackend(Backend):
             yield machine
         finally:
             self.running.remove(machine)
+            await machine.end_terminals()
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
         self.bases_made += 1

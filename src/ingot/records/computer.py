@@ -93,3 +93,16 @@ class ShellResult:
 
     output: str
     exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """What a computer's supervisor runs. `app` is the template's app that it belongs to, None for Ingot's own; `state`
+    is supervisord's word in lower case, `unknown` where it gives none; `detail` says more, such as since when; `pid` is
+    that of its process while it has one."""
+
+    name: str
+    app: str | None
+    state: str
+    detail: str
+    pid: int | None

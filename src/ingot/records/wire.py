@@ -14,7 +14,7 @@ from typing import Any
 
 from ingot.records.account import ApiKey, Principal, Scope
 from ingot.records.build import Build, BuildStatus, Failure, HeldMachine, Standing, StepRecord, StepState
-from ingot.records.computer import Computer, ShellResult, Workspace
+from ingot.records.computer import Computer, ServiceStatus, ShellResult, Workspace
 from ingot.records.item import Item, SecretEntry
 from ingot.records.problem import Problem
 
@@ -185,6 +185,7 @@ def computer_json(computer: Computer) -> Json:
         "connection_url": None,
         "vnc_password": computer.vnc_password,
         "template_ports": [dict(port) for port in computer.ports],
+        "test_run": computer.test_run,
         "created_at": iso_time(computer.created_ms),
     }
 
@@ -207,6 +208,10 @@ def run_json(computer: Computer) -> Json:
 
 def shell_json(result: ShellResult) -> Json:
     return {"success": result.exit_code == 0, "output": result.output, "exit_code": result.exit_code}
+
+
+def service_json(service: ServiceStatus) -> Json:
+    return asdict(service)
 
 
 def settings_json(described: Mapping[str, Mapping[str, str]]) -> Json:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from ingot.template.document import API_VERSION, Document
+from ingot.template.meanings import MEANINGS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _HOOKS = ("on_first_boot", "on_every_boot", "on_pre_snapshot", "on_resume", "on_shutdown")
@@ -25,6 +26,7 @@ def json_schema() -> dict[str, Any]:
 def _schema() -> dict[str, Any]:
     schema: dict[str, Any] = Document.model_json_schema(by_alias=True)
     properties, definitions = schema["properties"], schema["$defs"]
+    _explain({**definitions, "Document": schema})
     sugar = _sugar(definitions)
     properties.update(sugar)
     properties["files"] = _files(properties["files"], definitions["File"])
@@ -44,6 +46,12 @@ def _schema() -> dict[str, Any]:
         },
         "else": {"required": ["template"], "properties": {"template": {"required": due}}},
     }
+
+
+def _explain(definitions: dict[str, Any]) -> None:
+    for name, meanings in MEANINGS.items():
+        for field, meaning in meanings.items():
+            definitions[name]["properties"][field]["description"] = meaning
 
 
 def _sugar(definitions: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +83,7 @@ def _files(listed: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
         "maxProperties": listed["maxItems"],
         "additionalProperties": {"anyOf": [{"type": "string"}, entry]},
     }
-    shared: dict[str, Any] = {key: listed[key] for key in ("title", "default") if key in listed}
+    shared: dict[str, Any] = {key: listed[key] for key in ("title", "description", "default") if key in listed}
     return {**shared, "anyOf": [{key: value for key, value in listed.items() if key not in shared}, by_target]}
 
 

@@ -80,6 +80,37 @@ async def revoked(subject: Subject) -> None:
         pass
 
 
+@check("access.session")
+async def session(subject: Subject) -> None:
+    """A session's cookie opens the stream without a key, again with an id, and not for a page of another address."""
+    build, cookie = await subject.finished(), {"Cookie": await subject.sign_in()}
+    for last in (None, build.frames[-2].id):
+        async with subject.stream(build.path, key="", last=last, headers=cookie) as stream:
+            must((await stream.frames())[-1].is_end, "the stream is not whole")
+    for foreign in ({"Sec-Fetch-Site": "same-site"}, {"Origin": "http://elsewhere.invalid"}):
+        async with subject.stream(build.path, key="", headers={**cookie, **foreign}, status=403) as stream:
+            await _refusal(stream)
+    broken = {"Cookie": cookie["Cookie"][:-1]}
+    async with subject.stream(build.path, key="", headers=broken, status=401) as stream:
+        await _refusal(stream)
+
+
+@check("access.signed_out")
+async def signed_out(subject: Subject) -> None:
+    """A session's open streams end within seconds of signing out, and its reconnect is 401."""
+    cookie = await subject.sign_in()
+    path = await subject.build("echo to be watched; sleep 600")
+    async with subject.stream(path, key="", headers={"Cookie": cookie}) as stream:
+        await stream.until(b"to be watched")
+        await subject.sign_out(cookie)
+        async with within(10, "the end of a session's stream"):
+            while await stream.more():
+                pass
+    must(b'"result":' not in stream.received, "it ended with a terminal frame")
+    async with subject.stream(path, key="", headers={"Cookie": cookie}, status=401):
+        pass
+
+
 async def _refusal(stream: Stream) -> dict[str, str]:
     """The refusal's object, checked."""
     must(stream.headers.get("content-type") == "application/json", "the refusal is no JSON")

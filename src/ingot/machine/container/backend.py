@@ -30,7 +30,7 @@ from ingot.machine.container.network import carried, make_namespaces
 from ingot.machine.container.overlay import LAYER_TREE
 from ingot.machine.container.seccomp import convert_profile, load_profile
 from ingot.machine.container.shift import shift_tree
-from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Machine
+from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Machine, Show, show_nobody
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
 from ingot.process import Sink
 from ingot.records.machine import MachineSpec
@@ -75,6 +75,7 @@ class ContainerBackend(Backend):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AsyncIterator[Machine]:
         parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label, hostname))
         home, machine = parts.home, ContainerMachine(parts)

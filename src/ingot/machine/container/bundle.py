@@ -52,6 +52,10 @@ _FIRST_PROCESS = (
 _COMMAND = 'cd -- "$1" >&3 2>&3 || exit 126; shift; exec "$@" <&4 >&3 2>&3 3>&- 4>&-'
 PASSED_DESCRIPTORS = 2
 
+# A shell's wrapper: runc hands over the terminal as both. Opening it anew, as the session's leader, makes it the
+# session's own, which is what Ctrl-C, job control and hanging up need.
+_TERMINAL = 'cd -- "$1" 2>/dev/null; shift; exec "$@" <>/proc/self/fd/3 >&0 2>&0 3>&- 4>&-'
+
 _MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -126,6 +130,11 @@ def config_json(
 def process_json(argv: Sequence[str], user: GuestUser, env: Mapping[str, str], cwd: str) -> dict[str, Any]:
     """A command for `runc exec --process`."""
     return _process(user, ["/bin/sh", "-c", _COMMAND, "sh", cwd, *argv], env)
+
+
+def shell_json(argv: Sequence[str], user: GuestUser, env: Mapping[str, str]) -> dict[str, Any]:
+    """The same for a shell on a terminal, in its user's home."""
+    return _process(user, ["/bin/sh", "-c", _TERMINAL, "sh", user.home, *argv], env)
 
 
 def _process(user: GuestUser, argv: list[str], env: Mapping[str, str]) -> dict[str, Any]:

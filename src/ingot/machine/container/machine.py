@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 
 from ingot.errors import MachineDiskError, MachineLostError
 from ingot.machine.container import disk, mounts, overlay
-from ingot.machine.container.bundle import HOSTNAME, config_json, process_json
+from ingot.machine.container.bundle import HOSTNAME, config_json, process_json, shell_json
 from ingot.machine.container.capture import capture_tree
 from ingot.machine.container.cgroups import ControlGroup
 from ingot.machine.container.downloads import changed_directory, mount_downloads
@@ -29,7 +30,9 @@ from ingot.machine.container.identity import give_identity
 from ingot.machine.container.ids import Home, to_host
 from ingot.machine.container.network import Carrier
 from ingot.machine.container.runtime import Container
-from ingot.machine.contract import Captured, DownloadMount, Keep, Machine
+from ingot.machine.container.terminal import ContainerTerminal, Pair, Shell, open_pair, shell_on
+from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine
+from ingot.machine.environment import LOGIN_SHELL, TERMINAL_ENVIRONMENT
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
 from ingot.machine.volatile import is_volatile
 from ingot.process import Sink
@@ -121,6 +124,21 @@ class ContainerMachine(Machine):
             await self._explain(outcome, result, sink)
         return result
 
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, cols: int, rows: int, env: Mapping[str, str] = NO_ENVIRONMENT
+    ) -> AsyncIterator[ContainerTerminal]:
+        await self._ensure_started()
+        assert self._carrier is not None
+        await self._carrier.wait_up()
+        await self._moving.wait()
+        user = read_accounts(self._parts.home.root).user("root")
+        self._commands += 1
+        process = shell_json(LOGIN_SHELL, user, {**TERMINAL_ENVIRONMENT, **env})
+        pair = await in_thread(lambda: self._open_pair(cols, rows))
+        async with shell_on(pair, Shell(self._parts.home, process, self._command_group())) as terminal:
+            yield terminal
+
     async def put(self, files: Sequence[GuestFile]) -> None:
         await in_thread(lambda: self._put(files))
 
@@ -151,6 +169,13 @@ class ContainerMachine(Machine):
         top, tree = self._top, into / overlay.LAYER_TREE
         assert top is not None
         return await in_stoppable_thread(lambda stop: capture_tree(top.upper, tree, stop, without))
+
+    def _open_pair(self, cols: int, rows: int) -> Pair:
+        root = self._container.open_root()
+        try:
+            return open_pair(root, cols, rows)
+        finally:
+            os.close(root)
 
     def _put(self, files: Sequence[GuestFile]) -> None:
         accounts = read_accounts(self._parts.home.root)

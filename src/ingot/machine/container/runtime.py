@@ -38,6 +38,7 @@ class Container:
     def __init__(self, home: Home, group: ControlGroup) -> None:
         self._home, self._group = home, group
         self._first: int | None = None
+        self._first_pid = 0
         self._lifeline: int | None = None
 
     @property
@@ -68,9 +69,22 @@ class Container:
         finally:
             os.close(read_end)
         try:
-            self._first = os.pidfd_open(int(pid_file.read_text()))
+            self._first_pid = int(pid_file.read_text())
+            self._first = os.pidfd_open(self._first_pid)
         except (OSError, ValueError) as error:
             raise MachineLostError("the machine ended as soon as it had started") from error
+
+    def open_root(self) -> int:
+        """A descriptor of the root directory as the first process has it, with what is mounted in it. Raises
+        MachineLostError."""
+        try:
+            descriptor = os.open(f"/proc/{self._first_pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise MachineLostError("the machine has ended: its first process is gone") from error
+        if self._first is None or self.lost:  # else the id was this process's all the time
+            os.close(descriptor)
+            raise MachineLostError("the machine has ended: its first process is gone")
+        return descriptor
 
     async def end(self) -> None:
         """Kills everything inside and forgets the container; does nothing when none was started."""

@@ -24,7 +24,7 @@ _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MOUNT_ATTR_NODEV, _MOUNT_ATTR_NOATIME, _MOUNT_ATTR_IDMAP = 4, 0x10, 0x100000
 _NR_OPEN_TREE, _NR_MOVE_MOUNT, _NR_FSOPEN, _NR_FSCONFIG, _NR_FSMOUNT = 428, 429, 430, 431, 432
 _NR_OPENAT2, _NR_MOUNT_SETATTR = 437, 442
-_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 1, 2, 16
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_NO_SYMLINKS, _RESOLVE_IN_ROOT = 1, 2, 4, 16
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE, _LO_FLAGS_AUTOCLEAR = 0x4C82, 0x4C0A, 4
 _LOOP_MAJOR, _EXT4_IOC_SHUTDOWN, _EXT4_DROP_EVERYTHING = 7, 0x8004587D, 2
 
@@ -115,6 +115,12 @@ def open_inside(root: int, path: str, flags: int, mode: int = 0) -> int:
     """Opens `path` as if `root` (a directory's descriptor) were the root directory: neither `..` nor any
     symbolic link leads out of it, nor onto another file system."""
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_XDEV)
+    return _syscall(_NR_OPENAT2, root, os.fsencode(path), how, len(how), path=path)
+
+
+def open_mounted(root: int, path: str, flags: int) -> int:
+    """The same for what is mounted below `root`; no symbolic link is followed at all."""
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS)
     return _syscall(_NR_OPENAT2, root, os.fsencode(path), how, len(how), path=path)
 
 

@@ -14,13 +14,13 @@ import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
-from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine
+from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine, Show, show_nobody
 from ingot.machine.qemu import base_disk, findings, home, state
 from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
@@ -50,7 +50,7 @@ class QemuSettings:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What a machine is put together from. `state` is what it resumes; `own_disk` a disk whose content becomes its
-    own; `records` says that its running state may be captured."""
+    own; `records` says that its running state may be captured; `show` gets it while it comes up."""
 
     hardware: Hardware
     stack: tuple[Path, ...]
@@ -58,6 +58,7 @@ class Opening:
     records: bool
     state: State | None = None
     own_disk: Path | None = None
+    show: Show = show_nobody
 
 
 @dataclass(slots=True)
@@ -100,17 +101,18 @@ class QemuBackend(Backend):
         label: str = "",
         *,
         hostname: str = "",
+        show: Show = show_nobody,
     ) -> AsyncIterator[Machine]:
         base_bytes = (stack[0] / base_disk.DISK).stat().st_size
         hardware = hardware_of(spec, self._settings.accelerator, await self._version(), base_bytes)
-        opening = Opening(hardware, tuple(stack), label, records=not hostname)
+        opening = Opening(hardware, tuple(stack), label, records=not hostname, show=show)
         found = await in_thread(partial(state.find_state, stack[-1], hardware))
         if found is None and len(stack) == 1:
-            booted = await self._booted(hardware, stack[0])
+            booted = await self._booted(hardware, stack[0], show)
             begin = state.find_state(booted, hardware)
-            opening = Opening(hardware, tuple(stack), label, not hostname, begin, booted / LAYER_DISK)
+            opening = replace(opening, state=begin, own_disk=booted / LAYER_DISK)
         elif found is not None:
-            opening = Opening(hardware, tuple(stack), label, not hostname, found)
+            opening = replace(opening, state=found)
         async with self._opened(opening) as machine:
             machine.resumed = found is not None
             await machine.arrive(_new_identity(hostname) if hostname else None)
@@ -177,9 +179,10 @@ class QemuBackend(Backend):
             argv = make_argv(opening.hardware, places, resumes=opening.state is not None)
             guarding = guarded(place.sockets, self._settings.allow_networks)
             async with guarding as guard, running([*guard.prefix, *argv], places) as emulator:
-                await self._begin(emulator, opening)
                 machine = QemuMachine(place, emulator, opening.hardware, records=opening.records)
                 machine.warnings += guard.warnings
+                opening.show(machine)
+                await self._begin(emulator, opening)
                 try:
                     if opening.state is None:
                         await machine.run_quickly(["/sbin/resize2fs", "/dev/vda"])  # the disk may be larger than below
@@ -220,7 +223,7 @@ class QemuBackend(Backend):
         except MachineLostError as error:
             raise MachineLostError(f"{error}; the machine said last:{emulator.last_words()}") from error
 
-    async def _booted(self, hardware: Hardware, root: Path) -> Path:
+    async def _booted(self, hardware: Hardware, root: Path, show: Show) -> Path:
         """The directory with the base, booted on this hardware: made when it is not there."""
         identity = await in_thread(partial(base_disk.read_identity, root))
         text = json.dumps([hardware.to_json(), identity], sort_keys=True)
@@ -229,15 +232,15 @@ class QemuBackend(Backend):
         async with self._boots.locks.setdefault(name, asyncio.Lock()):
             if state.find_state(place, hardware) is None:
                 await in_thread(partial(shutil.rmtree, place, ignore_errors=True))
-                await self._boot(hardware, root, place)
+                await self._boot(hardware, root, place, show)
             await in_thread(partial(_keep_newest, self._boots.directory, place))
         return place
 
-    async def _boot(self, hardware: Hardware, root: Path, place: Path) -> None:
+    async def _boot(self, hardware: Hardware, root: Path, place: Path, show: Show) -> None:
         making = place.with_suffix(".making")
         await in_thread(partial(_make_anew, making))
         try:
-            opening = Opening(hardware, (root,), "booting the base", records=True)
+            opening = Opening(hardware, (root,), "booting the base", records=True, show=show)
             async with self._opened(opening) as machine:
                 await machine.checkpoint(making, Keep.CACHE)
             making.rename(place)

@@ -17,6 +17,7 @@ from ingot.process import started
 
 _POLL = 0.005
 _VIEW_POLL = 0.05
+_UNPLUGGED = 10.0
 _MIGRATION = 120.0
 _BANDWIDTH = 1 << 40
 _TOLD_LINES = 12
@@ -74,6 +75,41 @@ class Emulator:
 
     async def set_screen_password(self, password: str) -> None:
         await self.monitor.call("set_password", {"protocol": "vnc", "password": password})
+
+    @contextlib.asynccontextmanager
+    async def plugged_port(self, name: str) -> AsyncIterator[Path]:
+        """A virtio port of that name within the context; the path of its socket. States that were captured before fit
+        again behind it."""
+        place = self.places.sockets / name
+        address = {"type": "unix", "data": {"path": str(place)}}
+        backend = {"type": "socket", "data": {"addr": address, "server": True, "wait": False}}
+        await self.monitor.call("chardev-add", {"id": name, "backend": backend})
+        try:
+            device = {"driver": "virtserialport", "id": f"{name}-port", "chardev": name, "name": f"ingot.{name}"}
+            await self.monitor.call("device_add", device)
+            try:
+                yield place
+            finally:
+                with contextlib.suppress(MachineLostError):
+                    await self.monitor.call("device_del", {"id": f"{name}-port"})
+        finally:
+            await self._remove_socket(name)
+            place.unlink(missing_ok=True)
+
+    async def _remove_socket(self, name: str) -> None:
+        """QEMU lets go of an unplugged device a moment later, and tells nobody when."""
+        deadline = time.monotonic() + _UNPLUGGED
+        with contextlib.suppress(MachineLostError):
+            while True:
+                try:
+                    await self.monitor.call("chardev-remove", {"id": name})
+                    return
+                except MachineLostError:
+                    raise
+                except MachineError:
+                    if time.monotonic() > deadline:
+                        raise
+                await asyncio.sleep(_POLL)
 
     def last_words(self) -> str:
         """What QEMU and the machine's console said last, for an error."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
-from ingot.machine.contract import Captured, DownloadMount, Keep, Machine, Viewer
-from ingot.machine.environment import DEFAULT_ENVIRONMENT
+from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
+from ingot.machine.environment import DEFAULT_ENVIRONMENT, TERMINAL_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base_disk import EXCERPT
 from ingot.machine.qemu.emulator import Emulator, connect_screen
@@ -27,6 +27,7 @@ from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unp
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.output import End, read_output
+from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
 from ingot.machine.threads import in_thread, uninterrupted
 from ingot.process import Sink, run
 from ingot.records.machine import Command, CommandResult, GuestFile
@@ -35,6 +36,7 @@ LAYER_DISK = "disk.qcow2"
 _PROGRAMS = "/usr/lib/ingot/machine"
 _GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
 _KILL = 5.0
+_HANG_UP = 4.0
 _QUICK = 60.0
 _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
@@ -68,6 +70,7 @@ class QemuMachine(Machine):
         self._disks = self._commands = 0
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._terminals: dict[str, contextlib.AsyncExitStack] = {}
         self._checkpointing = asyncio.Lock()
         for number in range(PORTS):
             self._free.put_nowait(number)
@@ -122,6 +125,24 @@ class QemuMachine(Machine):
             disk_full=end.disk_full,
         )
 
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, cols: int, rows: int, env: Mapping[str, str] = NO_ENVIRONMENT
+    ) -> AsyncIterator[QemuTerminal]:
+        self._commands += 1
+        name = f"terminal{self._commands}"
+        parts = self._terminals[name] = contextlib.AsyncExitStack()
+        try:
+            place = await uninterrupted(parts.enter_async_context(self._emulator.plugged_port(name)))
+            terminal = await connect_terminal(str(place), cols, rows)
+            parts.callback(terminal.hang_up)
+            server = await uninterrupted(self._serve_terminal(name, cols, rows, env))
+            parts.push_async_callback(self._end_terminal, terminal, server, f"{_GROUP}/{name}")
+            yield terminal
+        finally:
+            self._terminals.pop(name, None)
+            await uninterrupted(parts.aclose())
+
     async def put(self, files: Sequence[GuestFile]) -> None:
         for file in files:
             check_path(file.path)
@@ -141,6 +162,7 @@ class QemuMachine(Machine):
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
         async with self._checkpointing:
+            await self._end_terminals()
             await self._take_excerpt(into)
             if keep is Keep.FILES or not self._records:
                 await uninterrupted(self._cut(into))
@@ -218,6 +240,31 @@ class QemuMachine(Machine):
             arguments["input-data"] = base64.b64encode(command.stdin).decode()
         answer = await self._emulator.agent.call("guest-exec", arguments)
         return int(answer["pid"])
+
+    async def _serve_terminal(self, name: str, cols: int, rows: int, env: Mapping[str, str]) -> int:
+        given = _environment(Command((), 0, env={**TERMINAL_ENVIRONMENT, **env}))
+        arguments: dict[str, Any] = {
+            "path": "/usr/bin/perl",
+            "arg": ["-", f"ingot.{name}", f"{_GROUP}/{name}", str(cols), str(rows)],
+            "env": [f"{variable}={value}" for variable, value in given.items()],
+            "input-data": base64.b64encode(server_program()).decode(),
+        }
+        return int((await self._emulator.agent.call("guest-exec", arguments))["pid"])
+
+    async def _end_terminal(self, terminal: QemuTerminal, server: int, group: str) -> None:
+        """The server inside ends what runs there; where it does not, this does."""
+        terminal.hang_up()
+        deadline = time.monotonic() + _HANG_UP
+        with contextlib.suppress(MachineError):
+            while not (await self._status(server))["exited"]:
+                if time.monotonic() > deadline:
+                    await self.run_quickly(["/bin/sh", "-c", f"[ ! -e {group} ] || echo 1 >{group}/cgroup.kill"])
+                    return
+                await asyncio.sleep(_QUICK_POLL)
+
+    async def _end_terminals(self) -> None:
+        for parts in list(self._terminals.values()):
+            await uninterrupted(parts.aclose())
 
     async def _kill(self, group: str, ending: asyncio.Future[End]) -> End:
         """Kills a command and all it started. MachineLostError when that has no effect."""

@@ -1,0 +1,125 @@
+"""Computers that are real: a container's terminal typed in and read, its services' logs, a virtual machine's screen."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, Locator, Page, expect
+
+from tests.acceptance import server as servers
+from tests.acceptance import test_virtual_machines
+from tests.acceptance.conftest import running
+from tests.acceptance.documents import template
+from tests.acceptance.server import KEY, Server
+from tests.console.conftest import sign_in
+
+_MISSING = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
+pytestmark = [
+    pytest.mark.machine,
+    pytest.mark.skipif(os.geteuid() != 0 or bool(_MISSING), reason="needs root and what machines are made of"),
+]
+vm_server = test_virtual_machines.vm_server
+_SECONDS = 60_000
+_SHADES = """(canvas) => new Set(
+  new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)
+).size"""
+_TICKER = {
+    "name": "ticker",
+    "services": [{"name": "tick", "run": "sh -c 'while true; do echo tick; sleep 1; done'", "user": "root"}],
+}
+
+
+@pytest.fixture(scope="module")
+def containers(seed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(seed, tmp_path_factory.mktemp("containers")) as made:
+        yield made
+
+
+@pytest.fixture
+async def computer(containers: Server) -> AsyncIterator[str]:
+    """A container that runs, with a service that prints."""
+    ref, _ = await asyncio.to_thread(containers.make, template(apps=[_TICKER]))
+    made = await asyncio.to_thread(containers.launch, ref, name="desk")
+    yield made["id"]
+    await asyncio.to_thread(containers.ask, "DELETE", f"/computers/{made['id']}", 200)
+
+
+async def shown(context: BrowserContext, server: Server, path: str) -> Page:
+    await sign_in(context, server.url, KEY)
+    page = await context.new_page()
+    page.on("console", lambda message: _refuse(message.text) if "Content Security Policy" in message.text else None)
+    await page.goto(f"{server.url}/console/{path}")
+    return page
+
+
+def _refuse(problem: str) -> None:
+    raise AssertionError(problem)
+
+
+async def typed(page: Page, line: str) -> Locator:
+    """Types a line into the terminal; what the terminal shows."""
+    await page.get_by_role("textbox", name="Terminal input").focus()
+    await page.keyboard.type(f"{line}\n")
+    return page.locator(".xterm-rows")
+
+
+@pytest.mark.timeout(300)
+async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str, context: BrowserContext) -> None:
+    page = await shown(context, containers, f"computers/{computer}")
+    await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_SECONDS)
+    await expect(await typed(page, "echo read-$((40 + 2))")).to_contain_text("read-42", timeout=_SECONDS)
+    await expect(await typed(page, "stty size | tr ' ' x")).to_contain_text("x1", timeout=_SECONDS)
+    await page.set_viewport_size({"width": 600, "height": 700})
+    rows = await typed(page, "sleep 1; set -- $(stty size); test $2 -lt 100 && echo it-is-small")
+    await expect(rows.get_by_text("it-is-small", exact=True)).to_be_visible(timeout=_SECONDS)
+    await page.keyboard.press("Control+F6")
+    await expect(page.get_by_role("button", name="Start over")).to_be_focused()
+    await typed(page, "exit 3")
+    await expect(page.get_by_text("The shell ended with status 3.")).to_be_visible(timeout=_SECONDS)
+    await page.get_by_role("button", name="Open a new one").click()
+    await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_SECONDS)
+    await expect(await typed(page, "echo again-$((1 + 1))")).to_contain_text("again-2", timeout=_SECONDS)
+
+
+@pytest.mark.timeout(300)
+async def test_a_service_s_log_is_followed(containers: Server, computer: str, context: BrowserContext) -> None:
+    page = await shown(context, containers, f"computers/{computer}?tab=logs")
+    await expect(page.get_by_role("button", name="tick")).to_contain_text("running", timeout=_SECONDS)
+    await page.get_by_role("button", name="tick").click()
+    log = page.get_by_role("log", name="Log of tick")
+    await expect(log).to_contain_text("tick", timeout=_SECONDS)
+    before = len(await log.inner_text())
+    await page.wait_for_function(
+        "(before) => document.querySelector('[role=log]').innerText.length > before", arg=before, timeout=_SECONDS
+    )
+
+
+@pytest.mark.timeout(900)
+async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(
+    vm_server: Server, context: BrowserContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "_START_DEADLINE", 240.0)
+    ref, frames = await asyncio.to_thread(vm_server.make, template("true"))
+    assert frames[-1].data["result"] == "ready", frames[-1].data
+    made = await asyncio.to_thread(vm_server.launch, ref, name="vm")
+    try:
+        page = await shown(context, vm_server, f"computers/{made['id']}")
+        await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+        canvas = page.locator(".screen canvas")
+        await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
+        before = await canvas.evaluate("(canvas) => canvas.toDataURL()")
+        await page.get_by_role("button", name="Type a text").click()
+        await page.get_by_role("dialog").get_by_label("Text").fill("hello there\n")
+        await page.get_by_role("dialog").get_by_role("button", name="Type it").click()
+        await page.wait_for_function(
+            "(before) => document.querySelector('.screen canvas').toDataURL() !== before", arg=before, timeout=_SECONDS
+        )
+        await page.get_by_role("tab", name="Details").click()
+        await expect(page.get_by_role("tabpanel")).to_contain_text(made["vnc_password"])
+    finally:
+        await asyncio.to_thread(vm_server.ask, "DELETE", f"/computers/{made['id']}", 200)
