@@ -105,7 +105,7 @@ async def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="ingot-bench-") as home:
         async with running_server(Path(home), pages=ingot.console.PAGES) as server, async_playwright() as playwright:
             found: dict[str, float] = {}
-            for part in (running, million, live):
+            for part in (running, million, live, tasks):
                 browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
                 try:
                     found |= await part(server, browser)
@@ -123,11 +123,7 @@ async def running(server: Server, browser: Browser) -> dict[str, float]:
 
 
 async def million(server: Server, browser: Browser) -> dict[str, float]:
-    lines = [
-        f"{n:07d} gcc -O2 -c src/module_{n % 977}/file_{n % 131}.c -o build/obj/file.o -Iinclude -Wall"
-        for n in range(LINES)
-    ]
-    build = await begun(server, [line.ljust(100)[:100] for line in lines])
+    build = await begun(server, lines_of_100_bytes())
     async with opened(server, browser, build) as page:
         first = await first_rows(page)
         everything = await page.evaluate(_UNTIL, [".log-line", f"^{LINES - 1:07d} "])
@@ -177,6 +173,30 @@ async def live(server: Server, browser: Browser) -> dict[str, float]:
         "live lag, most": lags[-1],
         "live, longest task": max(long, default=0),
     }
+
+
+async def tasks(server: Server, browser: Browser) -> dict[str, float]:
+    """The longest task of the page's main thread by its own time, however busy the host is. Tracing slows all else."""
+    build = await begun(server, lines_of_100_bytes())
+    await browser.start_tracing(categories=["toplevel"])
+    async with opened(server, browser, build) as page:
+        await page.evaluate(_UNTIL, [".log-line", f"^{LINES - 1:07d} "])
+        await page.evaluate(_SCROLL, 0)
+        await page.evaluate(_SCROLL, 300)
+        pid = browser_pid()
+    events = json.loads(await browser.stop_tracing())["traceEvents"]
+    await build.end()
+    main = next(
+        one["tid"] for one in events if one["pid"] == pid and one.get("args", {}).get("name") == "CrRendererMain"
+    )
+    own = [one["tdur"] / 1000 for one in events if (one["pid"], one["tid"]) == (pid, main) and "tdur" in one]
+    return {"longest task of the main thread, its own time": max(own)}
+
+
+def lines_of_100_bytes() -> list[str]:
+    tail = "-o build/obj/file.o -Iinclude -Wall"
+    lines = (f"{n:07d} gcc -O2 -c src/module_{n % 977}/file_{n % 131}.c {tail}" for n in range(LINES))
+    return [line.ljust(100)[:100] for line in lines]
 
 
 async def write_ticks(build: LiveBuild) -> int:
