@@ -9,7 +9,8 @@ import { Loading, Missing } from "./ui/states";
 
 // Each page is a file of its own, loaded when it is first opened: the build view does not wait for the editor.
 const Builds = lazy(() => import("./pages/builds"));
-const Build = lazy(() => import("./build/page"));
+const loadBuild = () => import("./build/page");
+const Build = lazy(loadBuild);
 const Templates = lazy(() => import("./pages/templates"));
 const Template = lazy(() => import("./pages/template"));
 const Editor = lazy(() => import("./pages/editor"));
@@ -18,6 +19,9 @@ const Computer = lazy(() => import("./pages/computer"));
 const Secrets = lazy(() => import("./pages/secrets"));
 const Keys = lazy(() => import("./pages/keys"));
 const Host = lazy(() => import("./pages/host"));
+
+// The page that is opened most by its address comes beside the question for the session.
+if (location.pathname.includes("/builds/")) void loadBuild();
 
 export function App() {
   useEffect(() => void loadSession(), []);

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -72,10 +72,12 @@ class Server:
         }
         return kept | {name: str(value) for name, value in own.items()}
 
-    def start(self) -> Server:
+    def command(self) -> list[str]:
+        return [str(INGOT), "up", "--listen", f"127.0.0.1:{self.port}"]
+
+    def start(self) -> Self:
         with (self.home / "server.log").open("ab") as log:
-            command = [str(INGOT), "up", "--listen", f"127.0.0.1:{self.port}"]
-            self.process = subprocess.Popen(command, env=self.environment(), stderr=log, stdout=log)
+            self.process = subprocess.Popen(self.command(), env=self.environment(), stderr=log, stdout=log)
         deadline = time.monotonic() + self.patience
         while not self._is_ready():
             assert self.process.poll() is None, f"the server ended: {self.log[-2000:]}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ingot.events.frames import encode_lines
 from ingot.events.reporter import BuildReporter
 from ingot.events.writer import LogWriter
-from ingot.records.build import BuildState, Failure, StepRecord
+from ingot.records.build import Build, BuildState, Failure, StepRecord
 from ingot.records.event import FrameId, Level, Phase, Result
 from ingot.records.step_line import format_step_cached, format_step_done, format_step_failed, format_step_run
 from tests.service.api_server import Server, document, path_of
@@ -91,13 +91,13 @@ async def begin_build(server: Server, ref: str = "") -> LiveBuild:
         ref = (await server.publish(document(f"made-{number}", run=f"echo {number}")))["ref"]
     answer = await server.http.post(f"{path_of(ref)}/build", params={"force": "true"})
     assert answer.status_code == 202, answer.text
-    return await continue_build(server, ref)
-
-
-async def continue_build(server: Server, ref: str) -> LiveBuild:
-    """The build that waits, or, after a restart, the one that ran: with a new epoch."""
     build = await server.services.queue.claim()
     assert build is not None
+    return await opened(server, build)
+
+
+async def opened(server: Server, build: Build) -> LiveBuild:
+    """An attempt that its holder writes to."""
     writer = await server.logs.open_writer(build.id, build.attempt, build.epoch)
 
     async def on_progress(phase: Phase, step: str | None) -> None: ...
@@ -105,4 +105,4 @@ async def continue_build(server: Server, ref: str) -> LiveBuild:
     async def on_step(record: StepRecord) -> None: ...
 
     reporter = BuildReporter(writer, build.attempt, [], on_progress, on_step)
-    return LiveBuild(server, ref, build.id, build.attempt, build.epoch, writer, reporter)
+    return LiveBuild(server, str(build.ref), build.id, build.attempt, build.epoch, writer, reporter)

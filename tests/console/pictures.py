@@ -46,6 +46,15 @@ build:
   run:
     - cat /etc/os-release >/dev/tty1
 """
+_SLOW = """\
+api_version: orgo.ai/v1
+template: {name: data-tools, version: 1.0.0, description: Takes its time}
+hardware: {cpu: 1, ram_gb: 1, disk_gb: 1}
+build:
+  run:
+    - for n in $(seq 12); do echo "unpacking archive $n of 12"; done
+    - for n in $(seq 900); do echo "cc -O2 -c part-$n.c -o part-$n.o"; sleep 1; done
+"""
 _MISTAKES = """\
 api_version: orgo.ai/v1
 template:
@@ -71,13 +80,14 @@ apps:
 @dataclass(frozen=True)
 class Picture:
     """`path` below /console/; `{computer}` is the id of one that runs. `schemes` and `narrow` say which the
-    documentation shows."""
+    documentation shows. One that `streams` has a connection that stays open."""
 
     name: str
     path: str
     prepare: Prepare
     schemes: tuple[Scheme, ...] = ("light",)
     narrow: bool = False
+    streams: bool = False
 
 
 def shows(text: str) -> Prepare:
@@ -126,6 +136,10 @@ async def look_for_garbage(page: Page) -> None:
 
 
 PICTURES = (
+    Picture("builds", "", shows("Under way"), ("light", "dark"), narrow=True),
+    Picture("build-running", "builds/default/data-tools/1.0.0", shows("part-3.o"), ("light", "dark"), streams=True),
+    Picture("build-failed", "builds/default/broken/1.0.0", shows("A step failed"), ("light",), narrow=True),
+    Picture("build-ready", "builds/default/hello/1.0.0", shows("Golden snapshot ready"), ("dark",)),
     Picture("templates", "templates", shows("default/hello"), ("light", "dark"), narrow=True),
     Picture("template", "templates/default/heartbeat-worker", shows("heartbeat.sh")),
     Picture("editor-problems", "templates/new", write_mistakes, ("light", "dark")),
@@ -176,7 +190,7 @@ async def take_one(browser: Browser, server: Server, picture: Picture, computer:
             async with opened(browser, server, size, scheme) as page:
                 await page.goto(f"{server.url}/console/{picture.path.format(computer=computer)}")
                 await picture.prepare(page)
-                await page.wait_for_load_state("networkidle")
+                await page.wait_for_load_state("domcontentloaded" if picture.streams else "networkidle")
                 name = f"{picture.name}{'-dark' if scheme == 'dark' else ''}{suffix}.png"
                 await page.screenshot(path=place / name)
                 print(place / name)  # noqa: T201 # a script
@@ -202,6 +216,7 @@ def fill(server: Server) -> str:
     for ref in (server.publish(_BROKEN), "default/hello@1.0.0", "default/heartbeat-worker@1.0.0"):
         server.build(ref)
         server.follow(ref)
+    server.build(server.publish(_SLOW))
     for secret in ("anthropic_api_key", "deploy_token"):
         server.ask("PUT", f"/secrets/{secret}", 200, json={"value": f"not a real {secret}"})
     server.ask("POST", "/keys", 201, json={"name": "continuous integration", "scopes": ["read", "publish", "build"]})
@@ -212,6 +227,8 @@ def fill(server: Server) -> str:
 
 
 def empty(server: Server) -> None:
+    if server.ask("GET", "/builds", 200)["builds"]:
+        server.cancel("default/data-tools@1.0.0")
     for shown in server.ask("GET", "/computers", 200)["computers"]:
         server.ask("DELETE", f"/computers/{shown['id']}", 200)
 

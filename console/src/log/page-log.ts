@@ -8,6 +8,9 @@ import type { Connection, End, Log, Section } from "./types";
 import { Growing } from "./worker/growing.ts";
 
 const HIDDEN_MS = 250;
+/** Lines at once that nobody reads as they fly by; then the page has a rest for the reader's own doings. */
+const FLOOD = 40;
+const FLOOD_MS = 40;
 
 export interface SearchState {
   id: number;
@@ -44,7 +47,7 @@ export class PageLog implements Log {
   #texts = new Map<number, (text: string | null) => void>();
   #lastId = 0;
   #path: string;
-  #wake = () => document.hidden || this.#send({ kind: "wake" });
+  #wake = () => document.hidden || this.retry();
 
   constructor(
     readonly ref: string,
@@ -62,6 +65,10 @@ export class PageLog implements Log {
 
   reveal(line: number): void {
     this.wanted.value = line;
+  }
+
+  retry(): void {
+    this.#send({ kind: "wake" });
   }
 
   close(): void {
@@ -96,8 +103,9 @@ export class PageLog implements Log {
       this.#texts.get(message.id)?.(message.text);
       this.#texts.delete(message.id);
     } else {
+      const more = message.lines - this.lines.value;
       batch(() => this.#update(message));
-      this.#afterFrame(() => this.#send({ kind: "shown" }));
+      afterFrame(() => setTimeout(() => this.#send({ kind: "shown" }), more > FLOOD ? FLOOD_MS : 0));
     }
   }
 
@@ -137,12 +145,6 @@ export class PageLog implements Log {
     this.lists.value++;
   }
 
-  #afterFrame(then: () => void): void {
-    const once = () => (cancelAnimationFrame(frame), clearTimeout(timer), then());
-    const frame = requestAnimationFrame(once);
-    const timer = setTimeout(once, HIDDEN_MS); // a page that is not seen has no frames
-  }
-
   #send(message: ToWorker): void {
     this.#worker.postMessage(message);
   }
@@ -150,4 +152,11 @@ export class PageLog implements Log {
   #address(attempt: number | null): string {
     return attempt === null ? this.#path : `${this.#path}?attempt=${attempt}`;
   }
+}
+
+/** A page that is not seen has no frames, so it waits no longer than a moment. */
+function afterFrame(then: () => void): void {
+  const once = () => (cancelAnimationFrame(frame), clearTimeout(timer), then());
+  const frame = requestAnimationFrame(once);
+  const timer = setTimeout(once, HIDDEN_MS);
 }

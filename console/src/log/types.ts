@@ -49,5 +49,7 @@ export interface Log {
   readonly clock: ReadonlySignal<number>;
   /** Shows a line: opens its section and scrolls to it. The next `LogView` that is mounted does it where none is. */
   reveal(line: number): void;
+  /** Tries at once where it waits before the next try. */
+  retry(): void;
   close(): void;
 }

@@ -18,8 +18,10 @@ export function Dialog({ title, onClose, children, wide }: DialogProps) {
   const label = useId();
   useEffect(() => {
     const opener = document.activeElement;
-    element.current?.showModal();
+    const shown = element.current;
+    shown?.showModal();
     return () => {
+      shown?.close(); // while it is open, nothing outside of it takes the focus
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
     };
   }, []);

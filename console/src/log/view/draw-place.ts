@@ -10,7 +10,7 @@ export interface Elements {
 
 export function drawPlace(view: ViewState, { frame, spacer, rows }: Elements, first: number): void {
   const { scroll } = view;
-  scroll.take({ first, tops: topsOf(view, rows, first) });
+  if (scroll.take({ first, tops: topsOf(view, rows, first) })) view.moves.value++;
   spacer.style.height = `${scroll.spacerPx}px`;
   if (scroll.isScaled && scroll.row === 0 && scroll.offset === 0) view.settle = true;
   if (view.settle) {

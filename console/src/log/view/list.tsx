@@ -102,8 +102,9 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
     let settling: ReturnType<typeof setTimeout> | undefined;
     const scrolled = () => {
       const by = element.scrollTop - scroll.lastTop;
-      if (by === 0) return;
+      if (by === 0 || element.clientHeight !== scroll.viewPx) return; // not by the reader: by a view of another height
       if (by < 0) view.stay();
+      view.shown = null;
       scroll.moved(element.scrollTop);
       if (by > 0 && isAtEnd(element) && view.frozen.value === null) view.follow.value = true;
       view.moves.value++;
@@ -111,15 +112,20 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
       if (scroll.isScaled) settling = setTimeout(() => view.move(), SETTLED_MS);
     };
     const resized = new ResizeObserver(() => {
-      scroll.viewPx = element.clientHeight;
       element.style.setProperty("--log-width", `${element.clientWidth}px`);
-      view.move();
+      view.resized(element.clientHeight);
     });
+    const selected = () => {
+      const selection = getSelection();
+      if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) view.stay();
+    };
     element.addEventListener("scroll", scrolled, { passive: true });
+    document.addEventListener("selectionchange", selected); // what is being selected does not run away
     resized.observe(element);
     return () => {
       clearTimeout(settling);
       element.removeEventListener("scroll", scrolled);
+      document.removeEventListener("selectionchange", selected);
       resized.disconnect();
     };
   }, [view]);

@@ -20,7 +20,9 @@ export function LogView({ log }: { log: Log }) {
   useEffect(() => {
     const actions = { focusSearch: () => field.current?.select(), toggleWrap };
     const key = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target)) return;
+      const isEdge = event.key === "Home" || event.key === "End";
+      if ((event.ctrlKey && !isEdge) || event.metaKey || event.altKey) return;
+      if (event.defaultPrevented || isTyping(event.target)) return;
       if (pressed(view, event.key, actions)) event.preventDefault();
     };
     addEventListener("keydown", key);
@@ -30,8 +32,10 @@ export function LogView({ log }: { log: Log }) {
       removeEventListener("hashchange", view.selectFromHash);
     };
   }, [view]);
+  const connection = log.connection.value;
+  const resumed = connection.state === "live" && connection.resumed;
   return (
-    <section class="log" aria-label="Log">
+    <section class="log" aria-label="Log" data-stream={resumed ? "resumed" : connection.state}>
       <Toolbar view={view} field={field} />
       <div class="log-body">
         {log.lines.value === 0 ? <Nothing log={log} /> : <List view={view} />}

@@ -28,9 +28,13 @@ export const Line = memo(function Line({ line, row, stamp, epoch, selected, curr
       data-line={line + 1}
       aria-current={selected || current ? "true" : undefined}
     >
-      <a class="log-number" href={hashOf([line, line])} data-number={line + 1} tabIndex={-1}>
-        <span class="visually-hidden">Line {line + 1}</span>
-      </a>
+      <a
+        class="log-number"
+        href={hashOf([line, line])}
+        data-number={line + 1}
+        aria-label={`Line ${line + 1}`}
+        tabIndex={-1}
+      />
       {stamp !== "off" && row && (
         <time class="log-time" title={isoTime(row.time)}>
           {stamp === "relative" ? relativeTime(row.time - epoch) : absoluteTime(row.time)}

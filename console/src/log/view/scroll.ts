@@ -66,8 +66,10 @@ export class Scroll {
     this.row = row;
   }
 
-  /** What was drawn: it tells the heights of wrapped rows, and whether the end is in view. */
-  take(drawn: Drawn): void {
+  /** What was drawn: it tells the heights of wrapped rows. True where the end came into view, so that more is to be
+   * drawn before it. */
+  take(drawn: Drawn): boolean {
+    const before = this.atEnd;
     this.drawn = drawn;
     const { first, tops } = drawn;
     const end = first + tops.length - 1;
@@ -80,13 +82,21 @@ export class Scroll {
       this.atEnd = true;
     }
     if (this.atEnd) this.#readPlace();
+    return this.atEnd && !before;
   }
 
   /** Where the first drawn row stands in the scrolled element. */
   drawnTop(): number {
     if (this.#isAllDrawn && this.drawnPx <= this.viewPx) return 0;
+    if (!this.isScaled) return this.layout.top(this.drawn.first);
     if (this.atEnd) return this.lastTop + this.viewPx - this.drawnPx;
     return this.lastTop - this.#topOfRow() - this.offset;
+  }
+
+  /** No emptiness below the last row, as the scrollbar has none. */
+  #keepInside(): void {
+    const most = Math.max(0, this.layout.height - this.viewPx);
+    if (this.row < this.layout.rows && this.layout.top(this.row) + this.offset > most) this.toVirtual(most);
   }
 
   #topOfRow(): number {
@@ -159,6 +169,7 @@ export class Scroll {
 
   /** Rows to draw, the last one excluded. */
   range(over: number): [first: number, end: number] {
+    if (this.exact) this.#keepInside();
     const count = Math.ceil(this.viewPx / LINE_PX) + 1;
     if (this.atEnd) return [Math.max(0, this.layout.rows - count - over), this.layout.rows];
     return [Math.max(0, this.row - over), Math.min(this.layout.rows, this.row + count + over)];

@@ -11,10 +11,7 @@ export function Toolbar({ view, field }: { view: ViewState; field: { current: HT
       <SearchField view={view} field={field} />
       <label class="log-choice">
         <span class="visually-hidden">Lines shown</span>
-        <select
-          value={view.filter.value}
-          onChange={(event) => ((view.filter.value = event.currentTarget.value as Filter), view.move())}
-        >
+        <select value={view.filter.value} onChange={(event) => view.show(event.currentTarget.value as Filter)}>
           {Object.entries(FILTERS).map(([value, label]) => (
             <option key={value} value={value}>
               {label}

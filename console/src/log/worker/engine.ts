@@ -53,11 +53,12 @@ export class Engine implements FrameSink {
 
   line(attempt: number, seq: number, opening: Opening, source: Uint8Array, from: number, to: number): boolean {
     if (!this.#isNext(attempt, seq)) return true;
+    if (!this.store.read(source, from, to)) return false;
     const { time, phase } = opening;
     const level = LEVELS[opening.level] ?? 0;
     const step = opening.source === BUILDER && beginsStep(source, from) ? this.#stepLine(source, from, to) : null;
     const section = step ? this.#sections.announce(phase, step, time) : this.#sections.enter(phase, time);
-    if (!this.store.add(source, from, to, time, level, section)) return false;
+    this.store.keep(time, level, section);
     this.#note(level === ERROR || step?.state === "failed" ? ERROR : level);
     return true;
   }
@@ -73,7 +74,8 @@ export class Engine implements FrameSink {
     const step = event["source"] === BUILDER ? parseStepLine(line) : null;
     const section = step ? this.#sections.announce(phase, step, time) : this.#sections.enter(phase, time);
     const text = this.#encoder.encode(JSON.stringify(line));
-    this.store.add(text, 1, text.length - 1, time, level, section);
+    this.store.read(text, 1, text.length - 1);
+    this.store.keep(time, level, section);
     this.#note(level === ERROR || step?.state === "failed" ? ERROR : level);
     if (!result) return;
     this.#sections.finish(result, time);

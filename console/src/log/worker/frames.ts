@@ -57,7 +57,7 @@ export class FrameParser {
 
   feed(chunk: Uint8Array): void {
     this.#append(chunk);
-    while (this.#takeBlock());
+    if (chunk.includes(NEWLINE)) while (this.#takeBlock());
   }
 
   #append(chunk: Uint8Array): void {

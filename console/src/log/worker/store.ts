@@ -25,6 +25,7 @@ export class LineStore {
   #chunks: Uint8Array[] = [];
   /** Where each chunk's text ends, behind the line break of its last line. */
   #ends: number[] = [];
+  #chunk = -1;
   #pages: LinePage[] = [];
   #epoch = 0;
   #coloured = new Growing();
@@ -33,12 +34,16 @@ export class LineStore {
   #codesEnd = 0;
   #decoder = new TextDecoder();
 
-  /** Takes a line whose JSON text is `source[from..to)`. False where that is none; nothing is kept then. */
-  add(source: Uint8Array, from: number, to: number, time: number, level: number, section: number): boolean {
-    const chunk = this.#room(to - from + 1);
+  /** Reads a line whose JSON text is `source[from..to)`; `keep` makes it the next one. False where it is no JSON text. */
+  read(source: Uint8Array, from: number, to: number): boolean {
+    this.#chunk = this.#room(to - from + 1);
+    return readString(source, from, to, this.#chunks[this.#chunk]!, this.#ends[this.#chunk]!);
+  }
+
+  keep(time: number, level: number, section: number): void {
+    const chunk = this.#chunk;
     const bytes = this.#chunks[chunk]!;
     const at = this.#ends[chunk]!;
-    if (!readString(source, from, to, bytes, at)) return false;
     let length = found.length;
     let flags = level | (found.flags & HAS_WIDE ? WIDE : 0);
     if (found.flags & HAS_ESCAPE) {
@@ -49,7 +54,6 @@ export class LineStore {
     bytes[at + length] = NEWLINE;
     this.#ends[chunk] = at + length + 1;
     this.#note(chunk * CHUNK + at, time, flags, section);
-    return true;
   }
 
   /** Milliseconds since the epoch. */

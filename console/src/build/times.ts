@@ -1,0 +1,38 @@
+import { useEffect, useState } from "preact/hooks";
+
+/** What is still counting, in whole seconds: `42 s`, `3 min 12 s`, `1 h 4 min`. */
+export function ticking(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+const PLACES = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
+
+/** A place in the queue, from 1: `third`. */
+export function ordinal(place: number): string {
+  return PLACES[place - 1] ?? `${place}${ending(place)}`;
+}
+
+function ending(place: number): string {
+  if (place % 100 >= 11 && place % 100 <= 13) return "th";
+  return { 1: "st", 2: "nd", 3: "rd" }[place % 10] ?? "th";
+}
+
+/** Date.now(), anew every second while `on`. */
+export function useNow(on = true): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    if (!on) return;
+    setNow(Date.now());
+    const timer = setInterval(() => setNow(Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [on]);
+  return now;
+}
+
+/** Milliseconds of an ISO time. */
+export function at(iso: string | null | undefined): number | null {
+  return iso ? Date.parse(iso) : null;
+}

@@ -1,0 +1,110 @@
+"""Finding lines: by text, by level, and from one to the next."""
+
+from __future__ import annotations
+
+from playwright.async_api import expect
+
+from ingot.records.event import Level, Phase
+from tests.console.builds import LiveBuild, begin_build
+from tests.console.conftest import OpenPage
+from tests.console.log_page import LogPage
+from tests.service.api_server import STEP_FAILED, Server
+
+
+async def with_lines(server: Server) -> LiveBuild:
+    """A thousand lines: each hundredth has `Needle` in colours, each 250th is a warning."""
+    build = await begin_build(server)
+    await build.enter(Phase.INSTALL)
+    await build.step(1, 2, "run make")
+    for number in range(1, 1001):
+        if number % 250 == 0:
+            await build.reporter.say(f"line {number} careful", level=Level.WARN, source="run")
+        else:
+            text = "Nee\x1b[31mdle\x1b[0m" if number % 100 == 0 else "hay"
+            await build.reporter.say(f"line {number} {text}", source="run")
+    await build.writer.flush()
+    return build
+
+
+async def test_a_search_counts_marks_and_goes_from_one_to_the_next(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.find("needle")
+    await log.counts("8 lines")
+    field = log.page.get_by_label("Search the log")
+    await field.press("Enter")
+    await log.counts("1 of 8")
+    await log.sees("line 100 Needle")
+    await expect(log.text("line 100 Needle").locator("mark")).to_have_text(["Nee", "dle"])
+    await field.press("Shift+Enter")
+    await log.counts("8 of 8")
+    await log.sees("line 900 Needle")
+    await log.button("Next match").click()
+    await log.counts("1 of 8")
+    await build.say("another Needle")
+    await log.counts("1 of 9")
+    await log.find("NEEDLE")
+    await log.counts("not found")
+    await log.find("Needle")
+    await log.counts("9 lines")
+    await field.press("Escape")
+    await log.counts("")
+    await expect(log.page.locator("mark")).to_have_count(0)
+
+
+async def test_an_expression_finds_lines_and_a_bad_one_says_so(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.find("line .00 nee")
+    await log.counts("not found")
+    await log.button("Regular expression").click()
+    await log.counts("8 lines")
+    await log.find("line (")
+    await expect(log.page.locator(".log-count")).to_contain_text("Invalid regular expression")
+
+
+async def test_a_match_in_a_folded_section_is_shown(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    await build.done(1, 2, "run make")
+    await build.end()
+    log = LogPage(await open_page(build.path))
+    await log.sees("golden snapshot ready")
+    await log.is_open("1/2 run make", False)
+    await log.find("line 300 needle")
+    await log.counts("1 line")
+    await log.page.get_by_label("Search the log").press("Enter")
+    await log.sees("line 300 Needle")
+
+
+async def test_only_warnings_and_errors(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.page.get_by_label("Lines shown").select_option("Warnings and errors")
+    await expect(log.page.locator(".log-line")).to_have_count(4)
+    await log.sees("line 250 careful")
+    await build.say("more care", level=Level.WARN)
+    await expect(log.page.locator(".log-line")).to_have_count(5)
+    await build.failed(1, 2, "run make")
+    await build.end(STEP_FAILED)
+    await log.sees("build failed: run make ended")
+    await log.page.get_by_label("Lines shown").select_option("Errors only")
+    await expect(log.page.locator(".log-line")).to_have_count(2)
+    await log.page.get_by_label("Lines shown").select_option("All lines")
+    await log.sees("step 1/2 run make: failed")
+
+
+async def test_to_the_next_error_or_warning(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.button("Next error").click()
+    await log.sees("line 250 careful")  # no error yet: warnings
+    await log.button("Next error").click()
+    await log.sees("line 500 careful")
+    await build.failed(1, 2, "run make")
+    await build.end(STEP_FAILED)
+    await log.page.keyboard.press("e")
+    await log.sees("failed after 8.0s (exit code 2)")
