@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 import ingot.console
 from tests.service.api_server import Server, running_server
@@ -16,6 +16,7 @@ OpenPage = Callable[..., Awaitable[Page]]
 _DEADLINE_MS = 20_000
 _NARROW = {"width": 390, "height": 780}
 _WIDE = {"width": 1280, "height": 800}
+expect.set_options(timeout=_DEADLINE_MS)
 _QUICK = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 

@@ -59,7 +59,7 @@ class LogPage:
         await expect(self.button("Follow")).to_have_attribute("aria-pressed", str(does).lower())
 
     async def is_connection(self, state: str) -> None:
-        await expect(self.page.locator("section.log")).to_have_attribute("data-connection", state)
+        await expect(self.page.locator("section.log")).to_have_attribute("data-stream", state)
 
     async def address_ends_with(self, end: str) -> None:
         await expect(self.page).to_have_url(re.compile(re.escape(end) + "$"))

@@ -84,7 +84,8 @@ async def serve(directory: Path, port: int) -> None:
             await server.publish(document("steady"))
             build = await begin_build(server, REF)
             await build.enter(Phase.INSTALL)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while not over.is_set() and not (directory / "end").exists():
             await build.say(*(f"tick {build.writer.next_seq + more}" for more in range(_LINES_A_TURN)))
             await asyncio.sleep(_TURN)

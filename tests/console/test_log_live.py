@@ -117,6 +117,7 @@ async def test_jump_to_latest(server: Server, open_page: OpenPage) -> None:
     log = LogPage(await open_page(build.path))
     await log.sees("line 399")
     await log.wheel(-2000)
+    await log.follows(False)
     await build.say("one more")
     await log.button("↓ Jump to latest (1 new)").click()
     await log.sees("one more")

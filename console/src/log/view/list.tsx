@@ -27,7 +27,6 @@ export function List({ view }: { view: ViewState }) {
     scroll.atEnd = true;
     view.settle = true;
   }
-  scroll.keepFull();
   const [first, end] = scroll.range(OVER);
   askFor(view, first, end);
   useLayoutEffect(() => {
@@ -103,8 +102,9 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
     let settling: ReturnType<typeof setTimeout> | undefined;
     const scrolled = () => {
       const by = element.scrollTop - scroll.lastTop;
-      if (by === 0) return;
+      if (by === 0 || element.clientHeight !== scroll.viewPx) return; // not by the reader: by a view of another height
       if (by < 0) view.stay();
+      view.shown = null;
       scroll.moved(element.scrollTop);
       if (by > 0 && isAtEnd(element) && view.frozen.value === null) view.follow.value = true;
       view.moves.value++;
@@ -112,11 +112,8 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
       if (scroll.isScaled) settling = setTimeout(() => view.move(), SETTLED_MS);
     };
     const resized = new ResizeObserver(() => {
-      const unseen = scroll.viewPx === 0;
-      scroll.viewPx = element.clientHeight;
-      if (unseen && !scroll.atEnd && scroll.row > 0) scroll.show(scroll.row); // it could not tell a third of the view
       element.style.setProperty("--log-width", `${element.clientWidth}px`);
-      view.move();
+      view.resized(element.clientHeight);
     });
     const selected = () => {
       const selection = getSelection();

@@ -35,7 +35,7 @@ export function LogView({ log }: { log: Log }) {
   const connection = log.connection.value;
   const resumed = connection.state === "live" && connection.resumed;
   return (
-    <section class="log" aria-label="Log" data-connection={resumed ? "resumed" : connection.state}>
+    <section class="log" aria-label="Log" data-stream={resumed ? "resumed" : connection.state}>
       <Toolbar view={view} field={field} />
       <div class="log-body">
         {log.lines.value === 0 ? <Nothing log={log} /> : <List view={view} />}

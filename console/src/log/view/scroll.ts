@@ -93,7 +93,7 @@ export class Scroll {
     return this.lastTop - this.#topOfRow() - this.offset;
   }
 
-  /** No place from which there is less than a view to see. */
+  /** No emptiness below the last row, as the scrollbar has none. */
   #keepInside(): void {
     const most = Math.max(0, this.layout.height - this.viewPx);
     if (this.row < this.layout.rows && this.layout.top(this.row) + this.offset > most) this.toVirtual(most);
@@ -158,12 +158,6 @@ export class Scroll {
     this.row = Math.max(0, Math.min(row, this.layout.rows - 1));
     this.offset = 0;
     this.moveBy(-Math.floor(this.viewPx / 3));
-  }
-
-  /** No emptiness below the last row, as the scrollbar has none: a row near the end cannot stand at the top. */
-  keepFull(): void {
-    const most = Math.max(0, this.layout.height - this.viewPx);
-    if (!this.isScaled && !this.atEnd && this.layout.top(this.row) + this.offset > most) this.toVirtual(most);
   }
 
   heightOf(row: number): number {

@@ -39,6 +39,8 @@ export class ViewState {
   readonly moves = signal(0);
   /** Where a range of lines begins. */
   anchor: number | null = null;
+  /** The line that was shown last, until one scrolls. */
+  shown: number | null = null;
   /** The scrollbar is to be put where the place is. */
   settle = true;
   readonly #leftAt = signal(0);
@@ -109,6 +111,7 @@ export class ViewState {
 
   toTop(): void {
     this.stay();
+    this.shown = null;
     this.scroll.atEnd = false;
     this.scroll.toVirtual(0);
     this.move();
@@ -117,6 +120,7 @@ export class ViewState {
   /** To the newest line, and on with it. */
   toEnd(): void {
     this.frozen.value = null;
+    this.shown = null;
     this.follow.value = true;
     this.move();
   }
@@ -141,7 +145,15 @@ export class ViewState {
     if (!this.isOpen(section)) this.opened.value = new Map(this.opened.value).set(section, true);
     this.scroll.relayout(this.layout.value, wrap.value === "off");
     this.scroll.show(this.layout.value.rowOf({ section, line }));
+    this.shown = line;
     this.move();
+  }
+
+  /** The view has another height now: what was shown stays in view. */
+  resized(viewPx: number): void {
+    this.scroll.viewPx = viewPx;
+    if (this.shown !== null) this.toLine(this.shown);
+    else this.move();
   }
 
   /** The line at the top of what is seen, or the next there is. */
