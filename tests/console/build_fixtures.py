@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page
 
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
-
-expect.set_options(timeout=20_000)  # a busy host is slow, and no test waits for long where all is well
 
 Show = Callable[..., Awaitable[Page]]
 _numbers = itertools.count(1)

@@ -47,6 +47,14 @@ build:
     - for n in $(seq 12); do echo "unpacking archive $n of 12"; done
     - for n in $(seq 900); do echo "cc -O2 -c part-$n.c -o part-$n.o"; sleep 1; done
 """
+_ON_SCREEN = """\
+api_version: orgo.ai/v1
+template: {name: desk, version: 1.0.0}
+hardware: {cpu: 1, ram_gb: 1, disk_gb: 1}
+build:
+  run:
+    - "{ clear; cat /etc/os-release; echo; free -h; } >/dev/tty1"
+"""
 _MISTAKES = """\
 api_version: orgo.ai/v1
 template:
@@ -113,7 +121,10 @@ async def complete(page: Page) -> None:
 async def use_terminal(page: Page) -> None:
     await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_PATIENCE_MS)
     await page.get_by_role("textbox", name="Terminal input").focus()
-    await page.keyboard.type("cat /etc/os-release | head -4\nps -e -o pid,user,args | grep heart\n")
+    await expect(page.locator(".xterm-rows")).to_contain_text("root@", timeout=_PATIENCE_MS)
+    await page.keyboard.type("cat /etc/os-release | head -4\n")
+    await expect(page.locator(".xterm-rows")).to_contain_text("bookworm)", timeout=_PATIENCE_MS)
+    await page.keyboard.type("ps -o pid,user,args -u orgo; tail -3 /var/lib/worker/heartbeat.log\n")
     await expect(page.locator(".xterm-rows")).to_contain_text("heartbeat.sh", timeout=_PATIENCE_MS)
 
 
@@ -158,13 +169,14 @@ async def take(everything: Path | None, screen: bool, names: list[str]) -> None:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         seed = await base_data()
-        with tempfile.TemporaryDirectory() as home, running(seed, Path(home)) as server:
-            computer = await asyncio.to_thread(fill, server)
-            for picture in PICTURES:
-                if not names or picture.name in names:
+        wanted = [picture for picture in PICTURES if not names or picture.name in names]
+        if wanted:
+            with tempfile.TemporaryDirectory() as home, running(seed, Path(home)) as server:
+                computer = await asyncio.to_thread(fill, server)
+                for picture in wanted:
                     await take_one(browser, server, picture, computer, place, everything is not None)
-            await asyncio.to_thread(empty, server)
-        if screen:
+                await asyncio.to_thread(empty, server)
+        if screen or "computer-screen" in names:
             await take_screen(browser, place)
         await browser.close()
 
@@ -223,8 +235,8 @@ def empty(server: Server) -> None:
 
 async def take_screen(browser: Browser, place: Path) -> None:
     with virtual_machines(await vm_data()) as server:
-        server.make(_BROKEN.replace("broken", "screen").replace("make --dir", "true || make --dir"))
-        computer = server.launch("default/screen@1.0.0", name="desk")["id"]
+        server.make(_ON_SCREEN)
+        computer = server.launch("default/desk@1.0.0", name="desk")["id"]
         async with opened(browser, server, _WIDE, "light") as page:
             await page.goto(f"{server.url}/console/computers/{computer}")
             await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_PATIENCE_MS)
