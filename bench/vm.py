@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -40,21 +41,25 @@ async def run(machine: Machine, script: str) -> None:
 
 
 async def launch(backend: QemuBackend, stack: Sequence[Path], name: str) -> Figures:
-    """From the call to a machine that is handed over, and to its first command's end."""
+    """From the call to a machine that is handed over, and to its first command's end; QEMU's CPU to there, and for
+    the second command."""
     begun = time.monotonic()
     async with backend.open(SPEC, stack, hostname=name) as machine:
         opened = time.monotonic()
         assert machine.resumed
         await run(machine, "true")
-        done = time.monotonic()
+        done, [process] = time.monotonic(), _processes(backend)
+        used = _cpu(process)
         await run(machine, "true")
-        again = time.monotonic()
+        again, used_again = time.monotonic(), _cpu(process)
     gone = time.monotonic()
     return {
         "opened": (opened - begun) * 1000,
         "first_command": (done - begun) * 1000,
         "second_command": (again - done) * 1000,
         "removed": (gone - again) * 1000,
+        "first_command_cpu": used,
+        "second_command_cpu": used_again - used,
     }
 
 
@@ -130,6 +135,12 @@ def _memory(process: int) -> tuple[float, float]:
     kib = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
     private = kib["Private_Clean"] + kib["Private_Dirty"]
     return private / 1024, (kib["Shared_Clean"] + kib["Shared_Dirty"]) / 1024
+
+
+def _cpu(process: int) -> float:
+    """Milliseconds of CPU that a process has used: what counts where launches share a host."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def summary(rounds: Sequence[Figures]) -> dict[str, Figures]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Mapping
 
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from websockets.asyncio.client import ClientConnection, connect
 
 VNC_AUTHENTICATION = 2
+_ENTER = 0xFF0D
+_KEYSTROKE = 0.05
 
 
 class RefusedError(Exception):
@@ -61,6 +64,14 @@ class Viewer:
             assert encoding == 0
             seen += await self.read(wide * high * 4)
         return seen
+
+    async def type(self, text: str) -> None:
+        """Presses keys as a person does, who holds no shift; a line break is Enter."""
+        for sign in text:
+            key = _ENTER if sign == "\n" else ord(sign)
+            for down in (1, 0):
+                await self.websocket.send(struct.pack("!BBxxI", 4, down, key))
+                await asyncio.sleep(_KEYSTROKE)  # a keyboard's buffer holds few
 
 
 def open_viewer(url: str, computer: str, headers: Mapping[str, str]) -> connect:

@@ -18,7 +18,8 @@
       StaleEpochError          a writer that lost its lease tried to write
       CorruptStoreError        stored bytes do not match their digest
       MachineError             something about a running machine
-        MachineLostError         the machine is gone and cannot be had back
+        MachineLostError         the machine is gone and cannot be had back; with the code `network` or `out_of_disk`
+                                 because its network has ended, or this host's disk has no room
         MachineMemoryError       the machine's memory limit killed a process
         MachineDiskError         the machine's disk, bytes or inodes, is full
       BuildError               ends a build: carries the `Failure` that the terminal frame shows
@@ -31,6 +32,7 @@ Each says what happened, why, and what to do. `code` is the stable snake_case na
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -73,6 +75,25 @@ class CommandError(IngotError):
         self.argv = tuple(argv)
         self.status = status
         self.output = output
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_ROOM_SAID = "No space left on device"
+HOST_FULL = "the server's disk is full"
+MAKE_ROOM = "free space on the disk of its data directory (`ingot gc` removes what nothing needs), then try again"
+
+
+def lacks_room(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is that this host's disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            return True
+        if isinstance(error, CommandError) and _NO_ROOM_SAID in error.output:
+            return True
+        if isinstance(error, (HostError, MachineLostError)) and error.code == MachineDiskError.code:
+            return True
+        error = error.__cause__
+    return False
 
 
 class DeadlineError(IngotError):

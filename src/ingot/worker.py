@@ -16,9 +16,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ingot.announce import accepted_line, tell_waiting
+from ingot.builder.failures import as_build_error
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest
-from ingot.errors import BuildError, ConflictError, IngotError, MachineLostError, NotFoundError, StaleEpochError
+from ingot.errors import (
+    BuildError,
+    ConflictError,
+    IngotError,
+    NotFoundError,
+    StaleEpochError,
+    lacks_room,
+)
 from ingot.events.frames import TerminalFrame
 from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
@@ -35,6 +43,7 @@ SERVERS_LIMIT = 5
 """An attempt that outlived this many servers ends: it is likely what kills them."""
 
 _HOUSEKEEPING_SECONDS = 1.0
+_ROOM_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,7 @@ class Worker:
             async with self._workshop.held.attempt(build.id):
                 outcome = await self._outcome(build, reporter)
                 self._running.pop(build.id, None)  # a cancel is for `seal` to find now: it must not break off the end
-                await self._end(build, reporter, outcome)
+                await self._end_when_there_is_room(build, reporter, outcome)
         finally:
             await asyncio.shield(writer.aclose())
 
@@ -210,14 +219,25 @@ class Worker:
             return Outcome(failure=CANCELLED_ON_REQUEST)
         except BuildError as error:
             return Outcome(failure=error.failure)
-        except MachineLostError as error:
-            return Outcome(failure=Failure(FailureCode.MACHINE_LOST, str(error), last_lines=reporter.last_lines()))
         except Exception as error:
             log.exception("%s failed for a reason of our own", build.ref, extra={"action": "build"})
-            told = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
-            return Outcome(failure=Failure(FailureCode.INTERNAL, told, last_lines=reporter.last_lines()))
+            return Outcome(failure=replace(_failure_of(error), last_lines=reporter.last_lines()))
 
     # -- ends ------------------------------------------------------------------------------------------------
+
+    async def _end_when_there_is_room(self, build: Build, reporter: BuildReporter, outcome: Outcome) -> None:
+        """A full disk takes neither the terminal frame nor the status; the end waits until it does."""
+        told = False
+        while True:
+            try:
+                return await self._end(build, reporter, outcome)
+            except (IngotError, OSError) as error:
+                if not lacks_room(error):
+                    raise
+                if not told:
+                    log.error("%s cannot be ended: %s", build.ref, error, extra={"action": "end-build"})
+                told = True
+            await asyncio.sleep(_ROOM_SECONDS)
 
     async def _end(self, build: Build, reporter: BuildReporter, outcome: Outcome) -> None:
         cancelled = await self._queue.seal(
@@ -295,6 +315,12 @@ def _outcome_for(joiner: Build, leader: Build) -> Outcome:
         return Outcome(golden_key=leader.golden_key, manifest=leader.manifest)
     failure = leader.failure or Failure(FailureCode.INTERNAL, "the build that this one waited for left no result")
     return Outcome(failure=failure if joiner.account == leader.account else replace(failure, last_lines=()))
+
+
+def _failure_of(error: Exception) -> Failure:
+    if isinstance(error, (IngotError, OSError)):
+        return as_build_error(error, None).failure
+    return Failure(FailureCode.INTERNAL, f"{type(error).__name__}: {error}")
 
 
 def _expired(build: Build) -> Outcome:

@@ -1,8 +1,8 @@
 """What a server's machines have on the host, seen from outside: by the kernel's own lists, not by the server's word.
 
 Other servers may run on the host at the same time. A machine is one of a server's when the state file that it writes
-before anything else names a disk image below the server's data directory; which ones there were is noted by a thread
-for as long as the watch lasts.
+before anything else names a disk image below the server's data directory, or, for a virtual one, when its files are
+there; which ones there were is noted by a thread for as long as the watch lasts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_RUN = Path("/run/ingot")
+_RUN, _VM_RUN = Path("/run/ingot"), Path("/run/ingot-vm")
 _PATIENCE = 10.0
 _LOOK_EVERY = 0.02
 
@@ -52,14 +52,28 @@ class HostWatch:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 if Path(json.loads(state.read_bytes())["image"]).is_relative_to(self._data):
                     found.add(state.parent.name)
-        self.machines |= found
-        return found
+        self.machines |= found | self._noted()
+        return found | self.virtual()
+
+    def virtual(self) -> set[str]:
+        """The virtual machines that run now."""
+        noted = self._noted()
+        lines = [line for _, line in _command_lines() if line.startswith(b"qemu-system")] if noted else []
+        return {name for name in noted if any(name.encode() in line for line in lines)}
+
+    def processes(self, machine: str, program: str) -> list[int]:
+        """Of a machine's processes on the host those that run `program`."""
+        wanted = machine.encode()
+        return [pid for pid, line in _command_lines() if wanted in line and line.startswith(program.encode())]
+
+    def _noted(self) -> set[str]:
+        return {path.name for path in self._data.glob("qemu/machines/*")}
 
     def remains(self, allowed: set[str] = frozenset()) -> list[str]:  # type: ignore[assignment]
         """Everything on the host that belongs to machines that ended, in words. `allowed` may live."""
         self.living()
         gone = self.machines - allowed
-        found = [f"directory {_RUN / name}" for name in gone if (_RUN / name).exists()]
+        found = [f"directory {top / name}" for top in (_RUN, _VM_RUN) for name in gone if (top / name).exists()]
         found += [f"mount {line}" for line in _lines("/proc/self/mountinfo") if _names(line, gone)]
         found += [f"process {pid}: {what}" for pid, what in _processes() if _names(what, gone)]
         parents = [Path("/sys/fs/cgroup/ingot"), *Path("/sys/fs/cgroup").glob("*/ingot")]
@@ -70,6 +84,7 @@ class HostWatch:
                 if image.startswith(str(self._data)) and not _names(image, allowed):
                     found.append(f"loop device on {image}")
         found += [f"disk image {path}" for path in self._data.glob("machines/*") if path.stem not in allowed]
+        found += [f"files {path}" for path in self._data.glob("qemu/machines/*") if path.name not in allowed]
         if not allowed:
             found += [f"half-made {path}" for path in self._data.glob("staging/*")]
         return found

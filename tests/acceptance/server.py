@@ -22,17 +22,19 @@ from tests.acceptance.host import HostWatch
 
 INGOT = Path(sys.executable).with_name("ingot")
 KEY = "sk_live_acceptance0000000000000000000000000000000"
-_START_DEADLINE = 30.0
+_PATIENCE = 30.0
 _READ_DEADLINE = 120.0
 
 
 @dataclass
 class Server:
-    """`settings` are names of settings with their values. The port stays the same over restarts."""
+    """`settings` are names of settings with their values. The port stays the same over restarts. `patience` is how
+    many seconds a start, its own or a computer's, may take."""
 
     home: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    patience: float = _PATIENCE
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,7 @@ class Server:
     def start(self) -> Self:
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(self.command(), env=self.environment(), stderr=log, stdout=log)
-        deadline = time.monotonic() + _START_DEADLINE
+        deadline = time.monotonic() + self.patience
         while not self._is_ready():
             assert self.process.poll() is None, f"the server ended: {self.log[-2000:]}"
             assert time.monotonic() < deadline, f"the server did not start: {self.log[-2000:]}"
@@ -177,7 +179,7 @@ class Server:
     def computer(self, ref: str) -> Iterator[str]:
         """A test run of a ready template, once it runs; its id."""
         made = self.ask("POST", "/templates/run", 200, json={"ref": ref})
-        deadline = time.monotonic() + _START_DEADLINE
+        deadline = time.monotonic() + self.patience
         try:
             while (status := self.ask("GET", f"/computers/{made['id']}", 200)["status"]) in ("creating", "starting"):
                 assert time.monotonic() < deadline, f"the computer is still {status}"
@@ -199,7 +201,7 @@ class Server:
 
     def until(self, computer: str, status: str) -> Any:
         """The computer once its status is this one; it may not end up in another."""
-        deadline = time.monotonic() + _START_DEADLINE
+        deadline = time.monotonic() + self.patience
         while (shown := self.ask("GET", f"/computers/{computer}", 200))["status"] != status:
             assert shown["status"] not in ("error", "running", "stopped"), shown
             assert time.monotonic() < deadline, shown

@@ -190,6 +190,44 @@ def test_a_crash_at_any_moment_of_a_change_loses_no_file(
         assert survivor.until(clone["id"], "running")["error"] is None
 
 
+@pytest.mark.timeout(400)
+def test_many_stops_leave_few_layers_and_a_crash_while_they_are_merged_loses_nothing(
+    survivor: Server, computer: str
+) -> None:
+    """Files deleted, replaced and linked across layers; the server is killed as soon as it merges."""
+    survivor.bash(computer, "mkdir /srv/many; cd /srv/many; seq 20000 | xargs -n 500 touch")
+    for turn in range(16):
+        survivor.bash(computer, f"cd /srv; rm -rf many/{turn}? d* last; mkdir d{turn}; echo {turn} > d{turn}/n")
+        survivor.bash(
+            computer, f"ln /srv/d{turn}/n /srv/last; rm -rf /etc/skel; mkdir /etc/skel; touch /etc/skel/{turn}"
+        )
+        survivor.bash(computer, f"timeout 20 bash -c '{_RUNS}'")
+        survivor.change(computer, "restart")
+    look = "cd /srv; ls many | sha256sum; cat d*/n; [ d15/n -ef last ] && echo linked; ls -A /etc/skel"
+    before = survivor.bash(computer, look)
+    assert before.splitlines()[1:] == ["15", "linked", "15"]
+    clone = survivor.until(survivor.ask("POST", f"/computers/{computer}/clone", 201)["id"], "running")["id"]
+    survivor.change(computer, "stop", "stopped")
+    own = survivor.data / "computers" / computer
+    assert len(list(own.iterdir())) == 17
+    asking = threading.Thread(target=_ask_in_vain, args=(survivor, f"/api/computers/{computer}/start"))
+    asking.start()
+    deadline = time.monotonic() + 20
+    while not (own / "18.new").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    survivor.kill()
+    asking.join()
+    survivor.start()
+    for one in (computer, clone):
+        assert survivor.until(one, "running")["error"] is None
+        files_are_there(survivor, one)
+        assert survivor.bash(one, look) == before
+    survivor.ask("DELETE", f"/computers/{clone}", 200)
+    assert sorted(place.name for place in own.iterdir()) == ["1", "18"], "the heavy first one is left alone"
+    assert survivor.bash(computer, "stat -c %h /srv/last") == "2\n"
+
+
 def _ask_in_vain(server: Server, path: str) -> None:
     headers = {"Authorization": server.client.headers["Authorization"]}
     with contextlib.suppress(httpx2.TransportError):

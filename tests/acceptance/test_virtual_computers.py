@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance import server as servers
 from tests.acceptance import test_virtual_machines
 from tests.acceptance.documents import template
 from tests.acceptance.server import Server
@@ -12,12 +11,6 @@ from tests.acceptance.server import Server
 vm_server = test_virtual_machines.vm_server
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "_START_DEADLINE", 240.0)
-
-
-@pytest.mark.usefixtures("patient")
 @pytest.mark.timeout(900)
 def test_a_virtual_computer_lasts(vm_server: Server) -> None:
     hooks = {"on_first_boot": "echo first >> /srv/boots", "on_every_boot": "echo every >> /srv/boots"}

@@ -26,6 +26,8 @@ from tests.seeded import copy_data, vm_data
 
 PHASES = ("publish", "compile", "boot", "install", "snapshot", "record", "archive", "ready")
 CANARY = "canary-7f3a91c2d8"
+PATIENCE = 240.0
+"""Seconds that a start may take: one that boots, emulated, on a host that is busy."""
 _READ = 400.0
 
 
@@ -33,7 +35,7 @@ _READ = 400.0
 def vm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """What was booted for tests before is not booted again."""
     home = tmp_path_factory.mktemp("vm-server")
-    server = Server(home, {"machine": "qemu", "builds": "2"})
+    server = Server(home, {"machine": "qemu", "builds": "2"}, patience=PATIENCE)
     server.client.timeout = _READ
     copy_data(asyncio.run(vm_data()), server.data)
     kept = cache_directory() / "qemu-booted"
@@ -72,7 +74,7 @@ def phases_of(frames: list[Frame]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(frame.data["phase"] for frame in frames))
 
 
-@pytest.mark.parametrize("name", ["hello", "static-site"])
+@pytest.mark.parametrize("name", ["hello", "static-site", "heartbeat-worker"])
 def test_an_example_builds_in_all_phases_and_works(vm_server: Server, name: str) -> None:
     ref, frames = vm_server.make((EXAMPLES / f"{name}.yaml").read_text())
     assert frames[-1].data["result"] == "ready", dump(frames)

@@ -185,3 +185,18 @@ async def test_cancelling_while_a_machine_opens_leaves_nothing(
         with pytest.raises(asyncio.CancelledError):
             await task
         assert list(run_dir.iterdir()) == []
+
+
+async def test_a_machine_whose_network_ends_does_not_go_on_without(open_machine: Opener) -> None:
+    async with open_machine() as machine:
+        running = asyncio.create_task(sh(machine, "exec sleep 7741"))
+        await appeared("sleep" + chr(0) + "7741")
+        [carrier] = [
+            pid for pid in host_processes(machine.id) if "slirp4netns" in Path(f"/proc/{pid}/comm").read_text()
+        ]
+        os.kill(carrier, signal.SIGKILL)
+        for command in (running, sh(machine, "true")):
+            with pytest.raises(MachineLostError, match="network has ended: slirp4netns is gone") as caught:
+                await command
+            assert caught.value.code == "network"
+        assert host_processes("sleep" + chr(0) + "7741") == []

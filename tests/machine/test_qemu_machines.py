@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
+import secrets
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +22,9 @@ from ingot.machine.qemu import QemuBackend
 from ingot.machine.qemu.home import sweep
 from ingot.machine.qemu.state import MEMORY, find_state
 from ingot.records.machine import Command, MachineSpec
-from tests.machine.cached_base import cached_vm_base, vm_backend
+from tests.machine.cached_base import VM_SETTINGS, cache_directory, cached_vm_base, vm_backend
 from tests.machine.conftest import Output, sh
+from tests.small_disk import small_disk
 
 SMALL = MachineSpec(cpu=1, memory_mb=512, disk_mb=512)
 COUNTER = (
@@ -174,6 +178,39 @@ async def test_packages_are_told_from_the_layer_without_opening_its_disk(
     assert (layer / "diff/var/lib/dpkg/status").read_bytes().startswith(b"Package: ")
 
 
+async def test_commands_get_what_they_are_given_and_nothing_else(vms: QemuBackend, vm_base: Path) -> None:
+    async def run(*argv: str, **more: Any) -> tuple[int, str]:
+        output = Output()
+        result = await machine.exec(Command(argv, more.pop("timeout", 60.0), **more), output)
+        return result.exit_code, output.text
+
+    async with vms.open(SMALL, [vm_base]) as machine:
+        typed = secrets.token_bytes(300_000)
+        assert (await run("sha256sum", stdin=typed))[1].startswith(hashlib.sha256(typed).hexdigest())
+        assert await run("true", stdin=typed) == (0, ""), "what is not read holds nothing up"
+        assert await run("sh", "-c", "cat; readlink /proc/self/fd/0") == (0, "/dev/null\n")
+        shown = await run("sh", "-c", 'pwd; id -un; echo "$A|$HOME|$USER"; ulimit -n', cwd="/srv", env={"A": "b c=d"})
+        assert shown == (0, "/srv\nroot\nb c=d|/root|root\n65536\n")
+        assert await run("sh", "-c", "echo $HOME $(id -un) $(id -Gn)", user="orgo") == (
+            0,
+            "/home/orgo orgo orgo\n",
+        )
+        assert await run("true", user="nobody1") == (126, "there is no user nobody1 in the machine\n")
+        assert await run("no-such-program") == (127, "no-such-program: No such file or directory\n")
+        assert (await run("true", cwd="/nowhere"))[0] == 126
+        assert (await run("sh", "-c", "kill -9 $$"))[0] == 137
+        assert await run("sh", "-c", "(sleep 1; echo late; sleep 600) & echo begun") == (0, "begun\n")
+        answers = await asyncio.gather(*(run("sh", "-c", f"sleep 0.5; echo {number}") for number in range(12)))
+        assert answers == [(0, f"{number}\n") for number in range(12)]
+        assert (await run("sleep", "600", timeout=0.01))[0] == 137
+        for delay in (0.0, 0.02, 0.1):
+            starting = asyncio.create_task(run("sleep", "9702"))
+            await asyncio.sleep(delay)
+            starting.cancel()
+            await asyncio.wait([starting])
+        assert "9702" not in (await run("pgrep", "-x", "-a", "sleep"))[1]
+
+
 async def test_out_of_memory_and_a_full_disk_are_told(vms: QemuBackend, vm_base: Path) -> None:
     async with vms.open(SMALL, [vm_base]) as machine:
         hungry, _ = await sh(machine, "python3 -c 'x = bytearray(2 << 30)'", timeout=60)
@@ -182,6 +219,33 @@ async def test_out_of_memory_and_a_full_disk_are_told(vms: QemuBackend, vm_base:
         assert (killed.exit_code, killed.memory_killed) == (137, True)
         full, text = await sh(machine, "dd if=/dev/zero of=/srv/big bs=1M", timeout=120)
         assert (full.exit_code, full.disk_full) == (1, True), text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+async def test_what_the_host_did_not_take_is_in_no_layer_even_if_the_command_ended_well(
+    vms: QemuBackend, vm_base: Path, tmp_path: Path
+) -> None:
+    async with vms.open(SMALL, [vm_base]):
+        """The base is booted now."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    with small_disk(place) as disk:
+        (place / "booted").symlink_to(cache_directory() / "qemu/booted")
+        layer = place / "layer"
+        layer.mkdir()
+        async with QemuBackend(place, VM_SETTINGS, vms._run_dir).open(SMALL, [vm_base]) as machine:
+            await sh(machine, "head -c 30M /dev/urandom >/srv/written", timeout=120)
+            with (place / "machines" / machine.id / MEMORY).open("r+b") as memory:  # so that it needs no more room
+                os.posix_fallocate(memory.fileno(), 0, SMALL.memory_mb * 2**20)
+            disk.leave(2)
+            written, text = await sh(machine, "sync; true", timeout=120)
+            assert written.exit_code == 0, text
+            disk.release()
+            with pytest.raises(MachineLostError, match="the server's disk is full: it did not take all") as caught:
+                await machine.checkpoint(layer, Keep.CACHE)
+            assert caught.value.code == "out_of_disk"
+            failed, _ = await sh(machine, "false")
+            assert failed.host_full
 
 
 async def test_a_machine_whose_qemu_is_killed_is_lost(vms: QemuBackend, vm_base: Path) -> None:

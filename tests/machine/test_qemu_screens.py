@@ -112,3 +112,11 @@ async def _check_viewers(machine: Machine, directory: Path) -> None:
                 width, height = await viewer.enter("s3cr3t-1")
                 assert (width, height) == lit(await machine.screenshot())[:2]
                 assert len(set((await viewer.picture(width, height))[::4])) > 1
+            await _check_shell(machine, viewer)
+
+
+async def _check_shell(machine: Machine, viewer: Viewer) -> None:
+    """What a person does who sees the screen."""
+    await viewer.type("\ncp /etc/hostname typed\n")
+    _, shown = await sh(machine, "for n in $(seq 200); do cat /root/typed 2>/dev/null && break; sleep 0.1; done")
+    assert shown.strip() == "one"

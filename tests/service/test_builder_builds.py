@@ -282,6 +282,6 @@ async def test_an_upload_that_fails_fails_the_build_and_leaves_no_golden(host: S
     host.backend.pack = full  # type: ignore[method-assign]
     with pytest.raises(BuildError) as caught:
         await host.bake(build={"run": ["one"]})
-    assert caught.value.failure.code is FailureCode.INTERNAL
-    assert "No space left on device" in caught.value.failure.message
+    assert caught.value.failure.code is FailureCode.OUT_OF_DISK
+    assert "the server's disk is full; free space" in caught.value.failure.message
     assert await host.tools.goldens.all() == ()

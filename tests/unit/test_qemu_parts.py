@@ -18,6 +18,7 @@ from ingot.machine.qemu.files import check_path, unpack_excerpt
 from ingot.machine.qemu.hardware import Hardware, Places, hardware_of, make_argv
 from ingot.machine.qemu.initramfs import pack_cpio
 from ingot.machine.qemu.output import End, Mark
+from ingot.machine.qemu.room import explained
 from ingot.machine.qemu.state import DEVICES, MEMORY, belongs, copy_sparsely, find_state, update_copy, write_record
 from ingot.records.machine import MachineSpec
 
@@ -207,3 +208,26 @@ def test_what_a_machine_says_of_itself_leads_nowhere(tmp_path: Path) -> None:
 def test_an_archive_that_is_none_is_told(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="did not tell what it holds"):
         unpack_excerpt(b"x" * 2048, tmp_path / "diff")
+
+
+def test_what_a_host_lacks_for_a_state_is_told_and_sizes_are_not() -> None:
+    here = Hardware("tcg", 4, 4096, 9000, "10.0.2")
+    assert here.differences(HARDWARE.to_json()) == ["QEMU 7.2.22 (here: 10.0.2)"]
+    assert Hardware("kvm", 1, 512, 1024, "7.2.22").differences(HARDWARE.to_json()) == [
+        "acceleration by tcg (here: kvm)"
+    ]
+    assert HARDWARE.differences(HARDWARE.to_json()) == []
+
+
+def test_a_machine_that_is_lost_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MachineLostError) as roomy, explained(tmp_path):
+        raise MachineLostError("the machine ended")
+    assert (roomy.value.code, str(roomy.value)) == ("machine_lost", "the machine ended")
+    monkeypatch.setattr("ingot.machine.qemu.room.is_full", lambda _: True)
+    with pytest.raises(MachineLostError) as full, explained(tmp_path), explained(tmp_path):
+        raise MachineLostError("the machine ended")
+    assert full.value.code == "out_of_disk"
+    assert str(full.value).startswith("the server's disk is full: the machine ended; free space")
+    with pytest.raises(MachineLostError) as other, explained(tmp_path):
+        raise MachineLostError("the machine's network has ended", code="network")
+    assert other.value.code == "network"

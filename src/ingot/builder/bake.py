@@ -168,6 +168,8 @@ class Bake:
             captured = await machine.checkpoint(parts, step.keeps)
             await self._look_for_leaks(step, parts)
             described = await asyncio.to_thread(describe_layer, parts)
+            if needs := await asyncio.to_thread(self.tools.backend.needs, parts):
+                described["needs"] = dict(needs)
             layer = self._layer(step, captured, described, round((time.monotonic() - begun) * 1000))
             self.hold(layer.key)
             layer = await self.tools.layers.publish(layer, parts)

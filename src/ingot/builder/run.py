@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingot.builder import phases
 from ingot.builder.bake import Bake
-from ingot.builder.failures import as_build_error, failed
+from ingot.builder.failures import as_build_error, failed, leaves_no_machine
 from ingot.builder.left import Take, leave_machine
 from ingot.builder.phases.compile import decide, given_for
 from ingot.builder.plan import Plan
@@ -86,7 +86,8 @@ async def _bake(
             with watch(request, seat):
                 await _run_in_time(bake, limit)
         except BuildError as error:
-            left = leave_machine(bake, error.failure, resources) if take is not None else None
+            keeps = take is not None and not leaves_no_machine(error)
+            left = leave_machine(bake, error.failure, resources) if keeps else None
             if left is not None and take is not None:
                 take(left)
             raise
@@ -115,9 +116,10 @@ async def _run_phases(bake: Bake) -> None:
             begun = time.monotonic()
             await phase.run(bake)
             bake.timings_ms[phase.PHASE.value] = round((time.monotonic() - begun) * 1000)
+    except BuildError:
+        raise
     except IngotError as error:
         raise as_build_error(error, bake.step or bake.phase.value) from error
     except OSError as error:
         _log.exception("build %s failed in %s", bake.request.build_id, bake.phase, extra={"action": "build"})
-        message = f"the server could not go on: {error.strerror or error}"
-        raise failed(FailureCode.INTERNAL, message, bake.step or bake.phase.value) from error
+        raise as_build_error(error, bake.step or bake.phase.value) from error

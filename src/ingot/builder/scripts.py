@@ -34,7 +34,8 @@ STEP_ENV: Mapping[str, str] = {
 """What every command of a build sees. It is no part of layer keys: it changes with the layer format only."""
 
 # Files are synced once, when the layer is captured: dpkg need not do it for each of them. Logs of the installation
-# would only be scrubbed again. What apt computes from the lists (half a second) is kept beside the downloads.
+# would only be scrubbed again. What apt computes from the lists (half a second) is kept beside the downloads. An update
+# that fetched some lists and not others is none: packages would seem not to exist.
 _APT_OPTIONS = (
     "-o=Dpkg::Options::=--force-confdef",
     "-o=Dpkg::Options::=--force-confold",
@@ -47,6 +48,7 @@ _APT_OPTIONS = (
     "-o=APT::Sandbox::User=root",
     "-o=Acquire::Languages=none",
     "-o=Acquire::Retries=3",
+    "-o=APT::Update::Error-Mode=any",
     "-o=Dir::Cache::srcpkgcache=archives/srcpkgcache.bin",
     "-o=Dir::Cache::pkgcache=",
 )

@@ -6,11 +6,16 @@ ever holds, and in `Command.env`; never in an argv. Pure.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
 
 from ingot.guest import layout
-from ingot.guest.services import shell_exports
+from ingot.guest.runtime import health_entries
+from ingot.guest.services import launches_more, shell_exports
 from ingot.records.machine import Command, GuestFile
 from ingot.records.template import EnvValue, SecretRef, Template
 
@@ -19,6 +24,8 @@ HOOK_TIMEOUT = 600.0
 
 READY_TIMEOUT = 30.0
 """Seconds that a start waits for its apps to be healthy. One that is not runs all the same, and says so."""
+
+_QUICK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +53,11 @@ def plan_boot(template: Template, secrets: Mapping[str, str], *, resumed: bool =
     env = machine_environment(template, secrets)
     commands = [*_first_boot(template, env), *_hook(template, "on_every_boot", env)]
     if any(app.services or app.autostart or app.health for app in template.apps):
-        start = join_command() if resumed else supervisor_command(layout.SUPERVISOR_CONFIG)
+        start = join_command(template) if resumed else supervisor_command(layout.SUPERVISOR_CONFIG)
         commands.append(BootCommand("services", start))
     commands += _hook(template, "on_resume", env)
     if any(app.health for app in template.apps):
-        commands.append(BootCommand("health checks", check_command(READY_TIMEOUT)))
+        commands.append(BootCommand("health checks", launch_check_command(template)))
     return Boot(_secret_files(template, secrets), tuple(commands))
 
 
@@ -70,22 +77,67 @@ def supervisor_command(config: str) -> Command:
     return Command(("/bin/sh", "-c", script), timeout=60)
 
 
-def join_command() -> Command:
+def join_command(template: Template) -> Command:
     """Has the supervisord that a build started take up the services of a launch: those that run, and are the same,
     go on; those that need secrets, autostart programs and the health watchdog are added."""
     script = (
-        f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE}; "
-        f"[ -e {layout.SUPERVISOR_PID} ] || exec /usr/bin/supervisord -c {layout.SUPERVISOR_CONFIG}; "
-        f"cp {layout.SUPERVISOR_CONFIG} {layout.SUPERVISOR_BUILD_CONFIG} && "
-        f"exec /usr/bin/supervisorctl -c {layout.SUPERVISOR_CONFIG} update"
+        f"mkdir -p {layout.RUN} {layout.LOGS} {layout.STATE}\n"
+        f"[ -e {layout.SUPERVISOR_PID} ] || exec /usr/bin/supervisord -c {layout.SUPERVISOR_CONFIG}\n"
     )
-    return Command(("/bin/sh", "-c", script), timeout=60)
+    if not launches_more(template):
+        return Command(("/bin/sh", "-c", script), timeout=60)
+    script += (
+        f"cp {layout.SUPERVISOR_CONFIG} {layout.SUPERVISOR_BUILD_CONFIG} || exit\n"
+        f"perl - {layout.SUPERVISOR_SOCKET} 0 join || exec supervisorctl -c {layout.SUPERVISOR_CONFIG} update"
+    )
+    return Command(("/bin/sh", "-c", script), timeout=60, stdin=_services_program())
 
 
 def check_command(deadline: float) -> Command:
     """Waits inside the machine until every app is healthy or `deadline` seconds have passed."""
     argv = ("python3", "-I", layout.HEALTH_PROGRAM, "check", "--deadline", f"{deadline:g}")
     return Command(argv, deadline + 30)
+
+
+def launch_check_command(template: Template) -> Command:
+    """The same for a start: a small program looks first, and the one that can say why not comes only after it."""
+    requests = quick_checks(template)
+    if requests is None:
+        return check_command(READY_TIMEOUT)
+    check = check_command(READY_TIMEOUT - _QUICK)
+    script = f'perl - {layout.SUPERVISOR_SOCKET} {_QUICK:g} "$@" 2>/dev/null || exec {shlex.join(check.argv)}'
+    return Command(("/bin/sh", "-c", script, "sh", *requests), READY_TIMEOUT + 30, stdin=_services_program())
+
+
+def quick_checks(template: Template) -> tuple[str, ...] | None:
+    """What the small program is asked; None where a check is of a kind that it does not know."""
+    requests: list[str] = []
+    for app in health_entries(template):
+        for name in app["services"]:
+            requests += ["service", name]
+        if (check := app["check"]) is not None:
+            asked = _quick_check(check)
+            if asked is None:
+                return None
+            requests += asked
+    return tuple(requests)
+
+
+def _quick_check(check: Mapping[str, Any]) -> list[str] | None:
+    timeout = f"{check['timeout']:g}"
+    if check["type"] == "tcp":
+        return ["tcp", str(check["port"]), timeout]
+    if check["type"] == "command":
+        return ["command", check["command"], timeout]
+    url = urlsplit(check.get("url", ""))
+    if check["type"] != "http" or url.scheme != "http" or not url.hostname or url.username is not None:
+        return None
+    path = f"{url.path or '/'}{'?' + url.query if url.query else ''}"
+    return ["http", url.hostname, str(url.port or 80), path, timeout]
+
+
+def _services_program() -> bytes:
+    return (resources.files("ingot.guest") / "payload" / "services.pl").read_bytes()
 
 
 def hook_command(name: str, env: Mapping[str, str]) -> Command:

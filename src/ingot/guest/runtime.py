@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import resources
+from typing import Any
 
 from ingot.guest import layout
 from ingot.guest.services import build_services, literal, shell_exports, supervisor_files
@@ -33,8 +34,13 @@ def has_services(template: Template) -> bool:
 
 def health_config(template: Template) -> str:
     """What the health program reads: one entry an app, checks of the app and the services a build starts."""
-    apps = [_app_entry(app) for app in template.apps if app.services or app.health]
-    return json.dumps({"socket": layout.SUPERVISOR_SOCKET, "apps": apps}, sort_keys=True, indent=1) + "\n"
+    config = {"socket": layout.SUPERVISOR_SOCKET, "apps": health_entries(template)}
+    return json.dumps(config, sort_keys=True, indent=1) + "\n"
+
+
+def health_entries(template: Template) -> list[dict[str, Any]]:
+    """What is asked of each app: its services that a build starts, its check, and the check of the watchdog."""
+    return [_app_entry(app) for app in template.apps if app.services or app.health]
 
 
 def ready_deadline(template: Template) -> float:
@@ -45,7 +51,7 @@ def ready_deadline(template: Template) -> float:
     return min(max(30.0, wanted), 600.0)
 
 
-def _app_entry(app: App) -> dict[str, object]:
+def _app_entry(app: App) -> dict[str, Any]:
     return {
         "app": app.name,
         "services": [service.name for service in build_services(app)],

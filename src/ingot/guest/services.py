@@ -56,6 +56,11 @@ def supervisor_files(template: Template) -> tuple[GuestFile, ...]:
     )
 
 
+def launches_more(template: Template) -> bool:
+    """Whether a launched machine runs more than its build did."""
+    return list(_launch_sections(template)) != list(_build_sections(template))
+
+
 @dataclass(frozen=True, slots=True)
 class Supervised:
     """A program that a launched machine's supervisord runs: for which app (None: for all), and where it logs."""
@@ -126,7 +131,7 @@ def _once_section(name: str) -> str:
 
 def _watchdog_section() -> str:
     return (
-        f"\n[program:{_WATCHDOG}]\ncommand=/usr/bin/python3 -I {layout.HEALTH_PROGRAM} watch\n"
+        f'\n[program:{_WATCHDOG}]\ncommand=/bin/sh -c "sleep 10; exec python3 -I {layout.HEALTH_PROGRAM} watch"\n'
         "autorestart=true\nstartsecs=1\nredirect_stderr=true\n"
         f"stdout_logfile={layout.service_log(_WATCHDOG)}\nstdout_logfile_maxbytes=1MB\nstdout_logfile_backups=0\n"
     )

@@ -23,6 +23,7 @@ from ingot.launcher.hardware import HostHardware, choose_spec, host_hardware
 from ingot.launcher.inspecting import read_log, read_services
 from ingot.launcher.life import Ending, Life
 from ingot.launcher.making import clone_of, new_computer, screen_password
+from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import python_command, shell_command
 from ingot.launcher.supplies import Reveal, Start, Supplies
@@ -61,7 +62,8 @@ class Computers:
         self._backend = backend
         self._records = records
         self._own = own
-        self._supplies = Supplies(backend, layers, goldens, own, reveal, settings.run_idle_timeout)
+        self._merging = Merging(backend, own, self._needed)
+        self._supplies = Supplies(backend, layers, goldens, reveal, settings.run_idle_timeout)
         self._disk_dir = settings.data_dir
         self._entries: dict[str, Tracked] = {}
         self._resuming = asyncio.Semaphore(_RESUMED_AT_ONCE)
@@ -287,7 +289,7 @@ class Computers:
         except ConflictError:
             start.holding.close()
             raise
-        tracked.life = life = Life(tracked, start, self._backend, self._own)
+        tracked.life = life = Life(tracked, start, self._backend, self._own, self._merging)
         life.task.add_done_callback(lambda _: self._ended(tracked, start.holding))
         return life
 

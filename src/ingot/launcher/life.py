@@ -17,8 +17,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingot.errors import CapacityError, ConflictError, DeadlineError, IngotError, MachineError, MachineLostError
+from ingot.errors import (
+    HOST_FULL,
+    MAKE_ROOM,
+    CapacityError,
+    ConflictError,
+    DeadlineError,
+    IngotError,
+    MachineError,
+    MachineLostError,
+    lacks_room,
+)
 from ingot.guest.boot import machine_environment
+from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
@@ -63,12 +74,13 @@ class _Places:
 class Life:
     """`settled` is set when the computer runs for the first time, or is over. The row is written as it changes."""
 
-    def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers) -> None:
+    def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers, merging: Merging) -> None:
         self.settled = asyncio.Event()
         self._tracked = tracked
         self._start = start
         self._backend = backend
         self._own = own
+        self._merging = merging
         self._machine: Machine | None = None
         self._end = asyncio.Event()
         self._ending: Ending | None = None
@@ -203,9 +215,8 @@ class Life:
         computer, failure = self._tracked.computer, None
         try:
             label = f"computer {computer.instance_id} {computer.ref}"
-            async with self._backend.open(
-                computer.spec, self._start.stack, label=label, hostname=computer.hostname
-            ) as machine:
+            stack = await self._merging.stack(self._tracked, self._start.golden)
+            async with self._backend.open(computer.spec, stack, label=label, hostname=computer.hostname) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
                 try:
@@ -219,9 +230,10 @@ class Life:
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = str(error)
-        except Exception:
+        except Exception as error:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
-            failure = "an error of Ingot's own; see the server's log"
+            own = "an error of Ingot's own; see the server's log"
+            failure = f"{HOST_FULL}; {MAKE_ROOM}" if lacks_room(error) else own
         finally:
             self._machine = None
             self._env, self._start = {}, replace(self._start, secrets={})
@@ -241,7 +253,7 @@ class Life:
         start, tracked = self._start, self._tracked
         problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
         self._machine, self._used = machine, _now()
-        told = [tracked.computer.error, *problems]
+        told = [tracked.computer.error, machine.not_resumed, *problems]
         self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
         await tracked.note()
         self.settled.set()

@@ -1,4 +1,4 @@
-"""What a computer's start needs: its golden, its layers on this host, its secrets. Makes no machine."""
+"""What a computer's start needs: its golden, the golden's layers on this host, its secrets. Makes no machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ingot.errors import ConflictError
-from ingot.launcher.own_layers import OwnLayers
 from ingot.machine.contract import Backend
 from ingot.records.computer import Computer
 from ingot.records.layer import Golden
@@ -26,12 +25,12 @@ Reveal = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a computer is started from. `stack` are its golden's layers and its own, held from garbage collection until
+    """What a computer is started from. `golden` are its golden's layers, base first, held from garbage collection until
     `holding` is closed; `secrets` maps declared names to values; `idle` is after how many seconds without a command it
     ends by itself (None: never)."""
 
     template: Template
-    stack: tuple[Path, ...]
+    golden: tuple[Path, ...]
     secrets: Mapping[str, str] = field(repr=False)
     idle: float | None
     holding: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, compare=False)
@@ -45,14 +44,12 @@ class Supplies:
         backend: Backend,
         layers: LayerStore,
         goldens: GoldenStore,
-        own: OwnLayers,
         reveal: Reveal,
         run_idle: float,
     ) -> None:
         self._backend = backend
         self._layers = layers
         self._goldens = goldens
-        self._own = own
         self._reveal = reveal
         self._run_idle = run_idle
 
@@ -76,10 +73,9 @@ class Supplies:
         golden = await self.golden(computer.ref, computer.golden_key)
         template = load_canonical(golden.document, golden.digest)
         secrets = await self._secrets(computer.account, template)
-        own = tuple(self._own.path(name) for name in computer.layers)
         with contextlib.ExitStack() as holding:
             stack = await self._stack(golden, holding)
-            return Start(template, (*stack, *own), secrets, self._idle_of(computer, template), holding.pop_all())
+            return Start(template, stack, secrets, self._idle_of(computer, template), holding.pop_all())
 
     async def _secrets(self, account: str, template: Template) -> Mapping[str, str]:
         """The values of what the template declares; ConflictError names a required one that is missing."""

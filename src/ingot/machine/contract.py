@@ -105,11 +105,13 @@ class Terminal(ABC):
 
 class Machine(ABC):
     """A running machine. `warnings` are limits asked for that this host cannot enforce, in words. `resumed`: it
-    goes on from a captured running state, so what ran then runs now."""
+    goes on from a captured running state, so what ran then runs now. `not_resumed` says why it does not where the
+    golden holds a state that this host cannot take; another size than the golden's is no reason to tell."""
 
     id: str
     warnings: tuple[str, ...] = ()
     resumed: bool = False
+    not_resumed: str = ""
 
     @abstractmethod
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
@@ -214,6 +216,15 @@ class Backend(ABC):
     @abstractmethod
     async def unpack(self, archive: Path, into: Path) -> Captured:
         """The reverse of `pack`, into an empty directory, durably. Raises CorruptStoreError for a bad archive."""
+
+    @abstractmethod
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        """Makes one layer in the empty directory `into`, durably, that means on top of `below` what `layers` mean there
+        together, deletions as well; both base first. They are only read, and may be in use. Raises HostError."""
+
+    @abstractmethod
+    def weigh(self, layer: Path) -> int:
+        """What merging a layer costs, in a unit of the backend's own. Blocking."""
 
     async def recover(self, machine: str, into: Path) -> Captured | None:
         """What a machine of a killed server (its `id`) wrote since it opened, captured into the empty directory `into`

@@ -142,8 +142,8 @@ class ScriptedMachine(Machine):
 class ScriptedBackend(Backend):
     """`script` maps a part of a command's line (its argv joined by spaces) to what it does; the first that
     fits, in order; a command that fits none succeeds silently. `commands` and `opened` tell what was asked,
-    `running` the machines open now. `capture_error` is what captures fail with; `remains` is what machines of a killed
-    server left: their names and what they wrote."""
+    `running` the machines open now. `capture_error` and `merge_error` are what captures and merges fail with; `remains`
+    is what machines of a killed server left: their names and what they wrote."""
 
     name = "scripted"
 
@@ -154,6 +154,7 @@ class ScriptedBackend(Backend):
         self.running: list[ScriptedMachine] = []
         self.bases_made = 0
         self.capture_error: Exception | None = None
+        self.merge_error: Exception | None = None
         self.remains: dict[str, Mapping[str, bytes]] = {}
 
     def answer(self, command: Command) -> Scripted:
@@ -175,9 +176,7 @@ class ScriptedBackend(Backend):
         show: Show = show_nobody,
     ) -> AsyncIterator[Machine]:
         self.opened.append((spec, tuple(stack), label))
-        files = await in_thread(
-            lambda: {path: body for layer in stack for path, body in _read_tree(layer / _TREE).items()}
-        )
+        files = await in_thread(lambda: _read_trees(stack))
         machine = ScriptedMachine(self, f"scripted-{len(self.opened)}", spec, files)
         if hostname:
             await machine.put([GuestFile("/etc/hostname", f"{hostname}\n".encode()), _machine_id(hostname)])
@@ -202,6 +201,14 @@ class ScriptedBackend(Backend):
 
     async def unpack(self, archive: Path, into: Path) -> Captured:
         return await in_thread(lambda: _unpack(archive, into / _TREE))
+
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        if self.merge_error is not None:
+            raise self.merge_error
+        return await _capture(await in_thread(lambda: _read_trees(layers)), into)
+
+    def weigh(self, layer: Path) -> int:
+        return sum(map(len, _read_tree(layer / _TREE).values()))
 
     async def recover(self, machine: str, into: Path) -> Captured | None:
         return await _capture(self.remains[machine], into) if machine in self.remains else None
@@ -235,6 +242,10 @@ def _write_tree(tree: Path, files: Mapping[str, bytes]) -> None:
 
 def _read_tree(tree: Path) -> dict[str, bytes]:
     return {f"/{place.relative_to(tree)}": place.read_bytes() for place in sorted(tree.rglob("*")) if place.is_file()}
+
+
+def _read_trees(stack: Sequence[Path]) -> dict[str, bytes]:
+    return {path: body for layer in stack for path, body in _read_tree(layer / _TREE).items()}
 
 
 def _pack(tree: Path, archive: Path) -> None:

@@ -33,13 +33,15 @@ class Command:
 @dataclass(frozen=True, slots=True)
 class CommandResult:
     """`exit_code` is 128 + signal for a killed command. `memory_killed` says that the machine's memory
-    limit killed a process while the command ran; `disk_full` that the machine's disk has no room left."""
+    limit killed a process while the command ran; `disk_full` that the machine's disk has no room left; `host_full` that
+    this host's disk did not take what the machine wrote."""
 
     exit_code: int
     duration_ms: int
     timed_out: bool = False
     memory_killed: bool = False
     disk_full: bool = False
+    host_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

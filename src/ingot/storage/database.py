@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.pool import StaticPool
 
-from ingot.errors import HostError
+from ingot.errors import HOST_FULL, MAKE_ROOM, HostError, MachineDiskError
 
 T = TypeVar("T")
 
@@ -148,7 +148,8 @@ def _explained(error: DatabaseError, path: Path) -> HostError:
     if "locked" in reason:
         return HostError(f"another program has the database {path} open", hint="close it and start again")
     if "disk is full" in reason:
-        return HostError(f"there is no room to write the database {path}", hint="free space on its disk")
+        told = f"{HOST_FULL}: there is no room to write the database"
+        return HostError(told, hint=MAKE_ROOM, code=MachineDiskError.code)
     if "not a database" in reason or "malformed" in reason:
         return HostError(f"{path} is not a sound SQLite database ({reason})", hint="restore it from a backup")
     return HostError(f"the database {path} failed: {reason}")

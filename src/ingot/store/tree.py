@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingot import process
+from ingot.machine.own_root import as_own_root, is_root
 from ingot.storage.durable import sync_directory
 
 MAX_DEPTH = 200
@@ -139,5 +140,7 @@ async def remove_tree(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.rmdir()
         return
-    if path.is_symlink() or path.exists():
-        await process.run(("rm", "-rf", "--one-file-system", "--", str(path)), timeout=600)
+    for first in ((), as_own_root()):  # what was made as root of its own can only be removed so
+        if path.is_symlink() or path.exists():
+            argv = (*first, "rm", "-rf", "--one-file-system", "--", str(path))
+            await process.run(argv, timeout=600, check=bool(first) or is_root())

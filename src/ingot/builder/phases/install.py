@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from ingot.builder import services
 from ingot.builder.bake import Bake, Work
+from ingot.builder.failures import blame_network
 from ingot.builder.plan import PlanStep
 from ingot.builder.scripts import apt_command, npm_command, pip_command, script_command, told_install, told_script
 from ingot.builder.steps import Install, PutFiles, Ready, Script, SourceFile, secret_variable
+from ingot.errors import BuildError
 from ingot.machine.contract import Machine
 from ingot.records.event import Phase
 from ingot.records.machine import Command, GuestFile
@@ -32,11 +34,14 @@ async def _install(bake: Bake, step: PlanStep, machine: Machine) -> None:
     assert isinstance(step.work, Install)
     work, timeout = step.work, bake.request.limits.step_timeout
     await bake.say(told_install(work.manager, work.packages), source=work.manager)
-    if work.manager == "apt":
-        await _apt(bake, work.packages, step.title)
-    else:
-        make = pip_command if work.manager == "pip" else npm_command
-        await bake.run(make(work.packages, work.env, timeout=timeout), work.manager, step.title)
+    try:
+        if work.manager == "apt":
+            await _apt(bake, work.packages, step.title)
+        else:
+            make = pip_command if work.manager == "pip" else npm_command
+            await bake.run(make(work.packages, work.env, timeout=timeout), work.manager, step.title)
+    except BuildError as error:
+        raise blame_network(error) from error.__cause__
 
 
 async def _apt(bake: Bake, packages: Sequence[str], title: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import ingot
@@ -43,7 +44,7 @@ def make_manifest(bake: Bake, packages: dict[str, dict[str, str]]) -> dict[str, 
             "kernel": platform.release(),
             "cpus": os.cpu_count(),
         },
-        "needs": dict(bake.tools.backend.needs(bake.tools.layers.parts(bake.stack[-1].key))),
+        "needs": bake.stack[-1].info.get("needs") or dict(bake.tools.backend.needs(_parts(bake))),
         "machine": {"cpu": bake.spec.cpu, "memory_mb": bake.spec.memory_mb, "disk_mb": bake.spec.disk_mb},
         "timings_ms": {
             "phases": dict(bake.timings_ms),
@@ -59,6 +60,10 @@ def make_manifest(bake: Bake, packages: dict[str, dict[str, str]]) -> dict[str, 
         },
         "size_bytes": sum(layer.size_bytes for layer in bake.stack),
     }
+
+
+def _parts(bake: Bake) -> Path:
+    return bake.tools.layers.parts(bake.stack[-1].key)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

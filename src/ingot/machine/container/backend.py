@@ -26,6 +26,7 @@ from ingot.machine.container.cgroups import ControlGroup, Hierarchies, find_hier
 from ingot.machine.container.findings import find
 from ingot.machine.container.ids import Home
 from ingot.machine.container.machine import ContainerMachine, Parts
+from ingot.machine.container.merging import count_entries, merge_trees
 from ingot.machine.container.network import carried, make_namespaces
 from ingot.machine.container.overlay import LAYER_TREE
 from ingot.machine.container.seccomp import convert_profile, load_profile
@@ -102,6 +103,13 @@ class ContainerBackend(Backend):
 
     async def unpack(self, archive_file: Path, into: Path) -> Captured:
         return await in_stoppable_thread(lambda stop: archive.unpack(archive_file, into / LAYER_TREE, stop))
+
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        trees, further = ([layer / LAYER_TREE for layer in stack] for stack in (layers, below))
+        return await in_stoppable_thread(lambda stop: merge_trees(trees, further, into / LAYER_TREE, stop))
+
+    def weigh(self, layer: Path) -> int:
+        return count_entries(layer / LAYER_TREE)
 
     async def recover(self, machine: str, into: Path) -> Captured | None:
         return await recovery.recover(machine, into, self._run_dir, self._disk_dir, self._hierarchies)

@@ -3,7 +3,7 @@
 The machine's processes are gone, or stand still, while this runs. Sockets are left out: nothing can listen on them.
 """
 
-# ruff: noqa: PTH101, PTH102, PTH115, PTH211
+# ruff: noqa: PTH102, PTH115, PTH211
 # Tree walks: plain strings and os calls cost a fraction of Path for each of 10,000 files.
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ingot.errors import HostError, MachineError
 from ingot.machine.container import syscalls
-from ingot.machine.container.tree import copy_content, is_whiteout, kept_attributes, set_attributes
+from ingot.machine.container.tree import copy_content, is_whiteout, kept_attributes, own, set_attributes, stamp
 from ingot.machine.contract import Captured
 from ingot.machine.threads import Stopped
 
@@ -32,7 +32,7 @@ def capture_tree(
     copy = _Copy(stop, without)
     try:
         copy.tree(str(upper), str(into))
-        copy.sync(into)
+        make_durable(copy.written, [place for place, _ in copy.directories], into)
     except OSError as error:
         if error.filename is not None and os.fsdecode(error.filename).startswith(str(upper)):
             raise MachineError(f"what the step wrote cannot be captured: {error}") from error
@@ -41,24 +41,24 @@ def capture_tree(
 
 
 class _Copy:
-    """The copy of one tree and what it has counted."""
+    """The copy of one tree, what it has counted and what it has written."""
 
     def __init__(self, stop: threading.Event, without: Callable[[str], bool] | None) -> None:
         self.size = self.files = 0
         self._stop = stop
         self._without = without
         self._linked: dict[int, str] = {}
-        self._written: list[str] = []
-        self._directories: list[tuple[str, os.stat_result]] = []
+        self.written: list[str] = []
+        self.directories: list[tuple[str, os.stat_result]] = []
 
     def tree(self, source: str, target: str) -> None:
         waiting = [(source, target, os.lstat(source))]
         while waiting:
             below, beside, status = waiting.pop()
             os.mkdir(beside, 0o700)
-            _own(beside, status)
+            own(beside, status)
             set_attributes(beside, kept_attributes(below))
-            self._directories.append((beside, status))
+            self.directories.append((beside, status))
             with os.scandir(below) as entries:
                 for entry in entries:
                     if self._stop.is_set():
@@ -69,54 +69,53 @@ class _Copy:
                         waiting.append((entry.path, place, found))
                     elif self._without is None or not self._without(entry.path[len(source) + 1 :]):
                         self._entry(entry.path, place, found)
-        for place, status in reversed(self._directories):
-            _stamp(place, status)
+        for place, status in reversed(self.directories):
+            stamp(place, status)
 
     def _entry(self, source: str, target: str, status: os.stat_result) -> None:
-        mode = status.st_mode
         if status.st_nlink > 1 and not is_whiteout(status):
             if (first := self._linked.get(status.st_ino)) is not None:
                 os.link(first, target, follow_symlinks=False)
                 self.files += 1
                 return
             self._linked[status.st_ino] = target
-        if stat.S_ISREG(mode):
-            copy_content(source, target, status)
-            self.size += status.st_size
-            self._written.append(target)
-        elif stat.S_ISLNK(mode):
-            os.symlink(os.readlink(source), target)
-        elif is_whiteout(status):
-            os.mknod(target, stat.S_IFCHR | 0o600, 0)
-        elif stat.S_ISFIFO(mode):
-            os.mkfifo(target, 0o600)
-        else:
+        if not copy_entry(source, target, status):
             return
         self.files += 1
-        _own(target, status)
-        if stat.S_ISREG(mode):
-            set_attributes(target, kept_attributes(source))
-        _stamp(target, status)
-
-    def sync(self, into: Path) -> None:
-        """A few files are synced one by one; for many the whole file system at once is quicker."""
-        if len(self._written) + len(self._directories) > _SYNCED_ONE_BY_ONE:
-            syscalls.sync_file_system(into)
-            return
-        for path in (*self._written, *(place for place, _ in reversed(self._directories))):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            self.size += status.st_size
+            self.written.append(target)
 
 
-def _own(path: str, status: os.stat_result) -> None:
-    """Owner first: changing it clears setuid and file capabilities."""
-    os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(path, stat.S_IMODE(status.st_mode))
+def copy_entry(source: str, target: str, status: os.stat_result) -> bool:
+    """Makes `target` what `source`, which is no directory, is; False for what no layer holds."""
+    mode = status.st_mode
+    if stat.S_ISREG(mode):
+        copy_content(source, target, status)
+    elif stat.S_ISLNK(mode):
+        os.symlink(os.readlink(source), target)
+    elif is_whiteout(status):
+        os.mknod(target, stat.S_IFCHR | 0o600, 0)
+    elif stat.S_ISFIFO(mode):
+        os.mkfifo(target, 0o600)
+    else:
+        return False
+    own(target, status)
+    if stat.S_ISREG(mode):
+        set_attributes(target, kept_attributes(source))
+    stamp(target, status)
+    return True
 
 
-def _stamp(path: str, status: os.stat_result) -> None:
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+def make_durable(files: Sequence[str], directories: Sequence[str], tree: Path) -> None:
+    """Syncs what was written below `tree`: a few files one by one; for many the whole file system at once is
+    quicker."""
+    if len(files) + len(directories) > _SYNCED_ONE_BY_ONE:
+        syscalls.sync_file_system(tree)
+        return
+    for path in (*files, *reversed(directories)):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -112,7 +112,7 @@ class ContainerMachine(Machine):
         )
         killed_before, begun = self._parts.group.oom_kills(), time.monotonic()
         async with self._watched_disk() as full:
-            outcome = await self._executed(execution, sink)
+            outcome = await self._carrier.unless_ended(self._executed(execution, sink))
         result = CommandResult(
             exit_code=outcome.status,
             duration_ms=round((time.monotonic() - begun) * 1000),
@@ -186,8 +186,8 @@ class ContainerMachine(Machine):
         async with self._starting:
             if self._container.lost:
                 raise MachineLostError("the machine has ended: its first process is gone")
-            if self._carrier is not None and not self._carrier.alive:
-                raise MachineLostError("the machine's network has ended: slirp4netns is gone")
+            if self._carrier is not None:
+                self._carrier.check()
             if not self._container.started:
                 await uninterrupted(self._container.start(self._config()))
 

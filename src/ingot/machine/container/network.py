@@ -12,10 +12,11 @@ import ipaddress
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-from ingot.errors import CommandError, DeadlineError, HostError
+from ingot.errors import CommandError, DeadlineError, HostError, MachineLostError
 from ingot.machine.container import syscalls
 from ingot.machine.container.descriptors import hand_over, open_pipe, wait_readable
 from ingot.machine.container.ids import FIRST_ID, ID_COUNT
@@ -40,6 +41,7 @@ _REJECTED_4 = [
 _REJECTED_6 = ["::/128", "::1/128", "::ffff:0:0/96", "64:ff9b:1::/48", "fc00::/7", "fe80::/10", "ff00::/8"]
 
 _READY_TIMEOUT = 15.0
+_Result = TypeVar("_Result")
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -122,17 +124,20 @@ async def carried(namespaces: dict[str, Path], log: Path) -> AsyncIterator[Carri
             given.callback(os.close, exit_read)
             context = started(handed, pass_fds=(ready_write, exit_read))
             process = await context.__aenter__()
+        ending = asyncio.create_task(process.wait())
         try:
-            yield Carrier(process, ready_read, log)
+            yield Carrier(ending, ready_read, log)
         finally:
             await context.__aexit__(None, None, None)
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
 
 
 class Carrier:
-    """The running slirp4netns of one machine."""
+    """The running slirp4netns of one machine; `ending` is done when it has ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ready: int, log: Path) -> None:
-        self._process, self._ready, self._log = process, ready, log
+    def __init__(self, ending: asyncio.Task[int], ready: int, log: Path) -> None:
+        self._ending, self._ready, self._log = ending, ready, log
         self._up, self._waiting = False, asyncio.Lock()
 
     async def wait_up(self) -> None:
@@ -152,6 +157,21 @@ class Carrier:
             raise HostError(f"slirp4netns ended before the network was up: {said}", hint="run `ingot doctor`")
         self._up = True
 
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
+    async def unless_ended(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """The result of `work`. When the network ends first, `work` is cancelled and MachineLostError raised, with the
+        code `network`: what would fail in the machine hours later fails now."""
+        running = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((running, self._ending), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return running.result()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        self.check()
+        raise AssertionError("one of the two is done")
+
+    def check(self) -> None:
+        """MachineLostError, with the code `network`, when the network has ended."""
+        if self._ending.done():
+            raise MachineLostError("the machine's network has ended: slirp4netns is gone", code="network")

@@ -19,14 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError
+from ingot.errors import CommandError, CorruptStoreError, HostError, MachineLostError, lacks_room
 from ingot.machine.contract import Backend, Captured, DownloadMount, Finding, Keep, Machine, Show, show_nobody
 from ingot.machine.qemu import base_disk, findings, home, state
 from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
+from ingot.machine.qemu.merging import merge_disks
 from ingot.machine.qemu.network import guarded
+from ingot.machine.qemu.room import explained
 from ingot.machine.qemu.state import State
 from ingot.machine.threads import in_thread
 from ingot.process import Sink, run
@@ -115,7 +117,9 @@ class QemuBackend(Backend):
             opening = replace(opening, state=found)
         async with self._opened(opening) as machine:
             machine.resumed = found is not None
-            await machine.arrive(_new_identity(hostname) if hostname else None)
+            machine.not_resumed = _why_not(await in_thread(partial(self.needs, stack[-1])), hardware)
+            with explained(self._machines):
+                await machine.arrive(_new_identity(hostname) if hostname else None)
             yield machine
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
@@ -132,7 +136,7 @@ class QemuBackend(Backend):
         try:
             await run([*argv, *names], timeout=_PACK)
         except CommandError as error:
-            raise HostError(f"a layer cannot be packed: {error}", hint="is there room on the disk?") from error
+            raise HostError(f"a layer cannot be packed: {error}") from error
         await in_thread(partial(state.sync, archive))
 
     async def unpack(self, archive: Path, into: Path) -> Captured:
@@ -140,8 +144,18 @@ class QemuBackend(Backend):
         try:
             await run(argv, timeout=_PACK)
         except CommandError as error:
+            if lacks_room(error):
+                raise HostError(f"{archive.name} cannot be unpacked: {error}") from error
             raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
         return await in_thread(partial(_measure, into))
+
+    async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:
+        await merge_disks([layer / LAYER_DISK for layer in layers], into / LAYER_DISK)
+        await in_thread(partial(state.sync, into / LAYER_DISK))
+        return await in_thread(partial(_measure, into))
+
+    def weigh(self, layer: Path) -> int:
+        return (layer / LAYER_DISK).stat().st_blocks
 
     async def recover(self, machine: str, into: Path) -> Captured | None:
         """Its newest disk, as it was: the file system mends itself when it is booted."""
@@ -153,7 +167,7 @@ class QemuBackend(Backend):
         return await in_thread(partial(_measure, into))
 
     def needs(self, layer: Path) -> Mapping[str, Any]:
-        return state.read_hardware(layer)
+        return state.read_hardware(layer) if state.belongs(layer) else {}
 
     def cached_state(self, layer: Path) -> int:
         return 0 if state.belongs(layer) else state.measure(layer)
@@ -179,10 +193,11 @@ class QemuBackend(Backend):
             argv = make_argv(opening.hardware, places, resumes=opening.state is not None)
             guarding = guarded(place.sockets, self._settings.allow_networks)
             async with guarding as guard, running([*guard.prefix, *argv], places) as emulator:
-                machine = QemuMachine(place, emulator, opening.hardware, records=opening.records)
+                machine = QemuMachine(place, emulator, opening.hardware, guard.carrier, records=opening.records)
                 machine.warnings += guard.warnings
                 opening.show(machine)
-                await self._begin(emulator, opening)
+                with explained(place.files):
+                    await self._begin(emulator, opening)
                 try:
                     if opening.state is None:
                         await machine.run_quickly(["/sbin/resize2fs", "/dev/vda"])  # the disk may be larger than below
@@ -237,21 +252,29 @@ class QemuBackend(Backend):
         return place
 
     async def _boot(self, hardware: Hardware, root: Path, place: Path, show: Show) -> None:
-        making = place.with_suffix(".making")
-        await in_thread(partial(_make_anew, making))
-        try:
-            opening = Opening(hardware, (root,), "booting the base", records=True, show=show)
-            async with self._opened(opening) as machine:
-                await machine.checkpoint(making, Keep.CACHE)
-            making.rename(place)
-        finally:
-            await in_thread(partial(shutil.rmtree, making, ignore_errors=True))
+        """Captured among the machine's own files: a server that is killed leaves nothing half-made behind them."""
+        place.parent.mkdir(exist_ok=True)
+        opening = Opening(hardware, (root,), "booting the base", records=True, show=show)
+        async with self._opened(opening) as machine:
+            captured = self._machines / machine.id / "booted"
+            captured.mkdir()
+            await machine.checkpoint(captured, Keep.CACHE)
+            captured.rename(place)
 
     async def _version(self) -> str:
         if not self._emulator_version:
             _, text = await run(["qemu-system-x86_64", "--version"], timeout=20)
             self._emulator_version = text.decode().splitlines()[0].removeprefix("QEMU emulator version ").strip()
         return self._emulator_version
+
+
+def _why_not(needed: Mapping[str, Any], hardware: Hardware) -> str:
+    """Why a state that needs this is not gone on from here; empty where it is."""
+    missing = hardware.differences(needed) if needed else []
+    if not missing:
+        return ""
+    told = f"the golden's running state needs {', '.join(missing)}"
+    return f"{told}; it was started from its disk, and its services anew; build it here to have it go on"
 
 
 def _new_identity(hostname: str) -> Identity:
@@ -265,14 +288,9 @@ def _keep_newest(directory: Path, used: Path) -> None:
     """Marks a boot as used, and removes those that were not used for longest. A machine that began from one of them has
     what it needs of it."""
     os.utime(used)
-    boots = sorted((path for path in directory.iterdir() if not path.suffix), key=lambda path: path.stat().st_mtime)
+    boots = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime)
     for old in boots[:-_KEPT_BOOTS]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _make_anew(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
 
 
 def _measure(directory: Path) -> Captured:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from ingot.errors import CommandError, HostError
 from ingot.machine import base_image
 from ingot.machine.contract import Captured
+from ingot.machine.own_root import REMEDY, as_own_root, is_root
 from ingot.machine.qemu.initramfs import make_initramfs
 from ingot.machine.threads import in_thread
 from ingot.process import Sink, run
@@ -25,7 +27,7 @@ _FORMAT = 1
 _PACKAGES = ("e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd", "systemd-sysv", "udev")
 _MODULES = ("virtio_pci", "virtio_blk", "ext4")
 _PROGRAMS = "usr/lib/ingot/machine"
-_UNITS = ("ingot.service", "ingot-arrive.service", "ingot-network.service")
+_UNITS = ("ingot.service", "ingot-arrive.service", "ingot-network.service", "ingot-screen.service")
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("systemd-tmpfiles-clean.timer", "e2scrub_reap.service", "getty@tty1.service", "systemd-timesyncd.service"),
@@ -54,6 +56,7 @@ kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n "s/.*Depends: \\(lin
 apt-get download $kernel busybox-static'
 """
 _SUPERBLOCK_UUID = 1024 + 0x68
+_MAKING = 3600.0
 _SPARE_MB = 128
 """Room on the disk of the base itself. A machine's own disk is larger, and the file system grows when it boots."""
 
@@ -77,6 +80,8 @@ def recipe(ca_bundle: Path | None, mirror: str) -> str:
 
 async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> Captured:
     """Fills the empty directory `into`. Raises HostError."""
+    if not is_root():
+        return await _make_as_own_root(into, ca_bundle, mirror, sink)
     tree = into / "tree"
     try:
         await base_image.make_tree(tree, ca_bundle, mirror, sink, more=_PACKAGES, hook=_FETCH)
@@ -90,6 +95,19 @@ async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink)
         await in_thread(partial(shutil.rmtree, tree, ignore_errors=True))
     size = sum(path.stat().st_blocks * 512 for path in into.iterdir())
     return Captured(size_bytes=size, files=files)
+
+
+async def _make_as_own_root(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> Captured:
+    """Files of many owners are made, and a file system with root's: in a namespace where this user is root."""
+    maker = [sys.executable, "-m", "ingot.machine.qemu.base_maker", str(into), str(ca_bundle or ""), mirror]
+    argv = ["setpriv", "--pdeathsig", "KILL", *as_own_root(alone=True), *maker]
+    try:
+        _, said = await run(argv, timeout=_MAKING, sink=sink)
+    except CommandError as error:
+        why = f"the base of virtual machines cannot be made: {error}"
+        raise HostError(why, hint=f"see the lines above; or set ids aside: {REMEDY}") from error
+    size = sum(path.stat().st_blocks * 512 for path in into.iterdir())
+    return Captured(size_bytes=size, files=int(said.split()[-2]))
 
 
 def read_identity(layer: Path) -> str:
@@ -132,7 +150,7 @@ async def _with_needed(tree: Path, version: str, module: str) -> list[Path]:
 def _furnish(tree: Path) -> None:
     programs, payload = tree / _PROGRAMS, resources.files("ingot.machine.qemu") / "payload"
     programs.mkdir(parents=True)
-    for name in ("arrive", "hold", "network", "run"):
+    for name in ("arrive", "hold", "network"):
         (programs / name).write_bytes((payload / name).read_bytes())
         (programs / name).chmod(0o755)
     system = tree / "etc/systemd/system"

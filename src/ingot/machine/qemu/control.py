@@ -43,6 +43,14 @@ class Control:
         except (TimeoutError, QMPError, OSError) as error:
             raise MachineLostError(f"QEMU's {self._name} cannot be reached: {error}") from error
 
+    async def take(self, link: socket.socket) -> None:
+        """Speaks through a socket that is connected already. Raises MachineLostError."""
+        try:
+            async with asyncio.timeout(_CONNECT):
+                await self._client.connect(link)
+        except (TimeoutError, QMPError, OSError) as error:
+            raise MachineLostError(f"QEMU's {self._name} cannot be reached: {error}") from error
+
     async def call(self, name: str, arguments: Mapping[str, Any] | None = None, *, deadline: float = 30.0) -> Any:
         """Runs a command and returns its answer. Raises MachineError for one that is refused."""
         try:

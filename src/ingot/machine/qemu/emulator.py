@@ -63,6 +63,13 @@ class Emulator:
                 raise MachineLostError(f"the machine's state cannot be captured: {status}{self.last_words()}")
             await asyncio.sleep(_POLL)
 
+    async def failed_writes(self) -> int:
+        """How often this host did not take what the machine wrote to its disk, since it began."""
+        found = await self.monitor.call("query-blockstats")
+        return sum(
+            device["stats"]["failed_wr_operations"] + device["stats"]["failed_flush_operations"] for device in found
+        )
+
     async def stop(self) -> None:
         await self.monitor.call("stop")
 

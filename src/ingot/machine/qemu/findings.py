@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ingot.errors import DeadlineError, HostError
 from ingot.machine.contract import Finding
+from ingot.machine.own_root import REMEDY, can_be_own_root, is_root
 from ingot.machine.qemu.home import default_run_dir
 from ingot.machine.threads import in_thread
 from ingot.process import run
@@ -24,6 +25,7 @@ from ingot.process import run
 _TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
+    "qemu-storage-daemon": "qemu-system-common",
     "mmdebstrap": "mmdebstrap",
     "mkfs.ext4": "e2fsprogs",
     "zstd": "zstd",
@@ -49,6 +51,7 @@ async def find(accelerator: str) -> Sequence[Finding]:
     slow = "software emulation, about ten times slower than KVM"
     return [
         *tools,
+        *([] if is_root() else [await _own_root()]),
         Finding("acceleration", accelerator == "kvm", "KVM" if accelerator == "kvm" else slow, needed=False),
     ]
 
@@ -95,6 +98,12 @@ async def _try() -> KvmTrial:
         return KvmTrial(True, "a guest ran with KVM")
     words = said.decode(errors="replace").strip().splitlines()[-1:] or [f"status {status}"]
     return KvmTrial(False, f"a guest with KVM did not run: {words[0][:200]}")
+
+
+async def _own_root() -> Finding:
+    able = await can_be_own_root()
+    detail = "this user has ids set aside" if able else "this user is not root, and has no ids set aside"
+    return Finding("subordinate ids", able, f"{detail}: the base is made with them", None if able else REMEDY)
 
 
 def _tool(program: str, package: str) -> Finding:

@@ -31,6 +31,15 @@ ADDRESS = "52:54:00:12:34:56"
 _KERNEL_LINE = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0 init_on_free=1 mitigations=off audit=0"
 
 
+_OF_THE_HOST = {
+    "accelerator": "acceleration by",
+    "emulator": "QEMU",
+    "machine_type": "machine type",
+    "format": "format",
+}
+"""What of the hardware a host decides, as it is called."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """What must be the same for a state to go on. `emulator` is QEMU's version."""
@@ -45,6 +54,15 @@ class Hardware:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def differences(self, needed: Mapping[str, Any]) -> list[str]:
+        """What a state needs of a host and does not have here, in words. Sizes are the machine's and do not count."""
+        own = self.to_json()
+        return [
+            f"{what} {needed.get(name, 'of an older kind')} (here: {own[name]})"
+            for name, what in _OF_THE_HOST.items()
+            if needed.get(name) != own[name]
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +135,29 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
 
 
 def create_disk_argv(disk: Path, hardware: Hardware) -> list[str]:
+    """Makes a machine's empty disk."""
+    return empty_disk_argv(disk, hardware.disk_mb * 2**20)
+
+
+def empty_disk_argv(disk: Path, size_bytes: int) -> list[str]:
     """Makes an empty disk. Its clusters are as small as the file system's blocks, so that a deleted file leaves none
     of its bytes in a layer."""
-    size = f"{hardware.disk_mb}M"
-    return ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(disk), size]
+    return ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(disk), str(size_bytes)]
 
 
 def disk_node(name: str, disk: Path, below: Sequence[Path]) -> dict[str, Any]:
     """A writable disk on the layers `below` it, base first, as QEMU names block devices."""
-    return {"node-name": name, **_image(disk, discard=True), "backing": _chain(below)}
+    [first, *layers] = below
+    base = {"driver": "raw", "read-only": True, "file": _file(first)}
+    return {"node-name": name, **_image(disk, discard=True), "backing": chain_node(layers, base)}
 
 
-def _chain(layers: Sequence[Path]) -> Mapping[str, Any]:
-    [*below, top] = layers
-    if not below:
-        return {"driver": "raw", "read-only": True, "file": _file(top)}
-    return {"read-only": True, **_image(top), "backing": _chain(below)}
+def chain_node(disks: Sequence[Path], base: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:
+    """Read-only disks on a `base`, the lowest first."""
+    node = base
+    for disk in disks:
+        node = {"read-only": True, **_image(disk), "backing": node}
+    return node
 
 
 def _image(path: Path, *, discard: bool = False) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
+from ingot.machine.container.network import Carrier
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import DEFAULT_ENVIRONMENT, TERMINAL_ENVIRONMENT
 from ingot.machine.qemu import state
@@ -25,8 +26,10 @@ from ingot.machine.qemu.base_disk import EXCERPT
 from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
+from ingot.machine.qemu.helper import Helper, command_head
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.output import End, read_output
+from ingot.machine.qemu.room import explained, host_full
 from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
 from ingot.machine.threads import in_thread, uninterrupted
 from ingot.process import Sink, run
@@ -35,7 +38,7 @@ from ingot.records.machine import Command, CommandResult, GuestFile
 LAYER_DISK = "disk.qcow2"
 _PROGRAMS = "/usr/lib/ingot/machine"
 _GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
-_KILL = 5.0
+_KILL, _KILLS = 5.0, 5
 _HANG_UP = 4.0
 _QUICK = 60.0
 _QUICK_POLL = 0.01
@@ -59,15 +62,19 @@ class Identity:
 class QemuMachine(Machine):
     """See the contract. `arrive` is the backend's to call, when the machine runs."""
 
-    def __init__(self, home: Home, emulator: Emulator, hardware: Hardware, *, records: bool) -> None:
+    def __init__(
+        self, home: Home, emulator: Emulator, hardware: Hardware, carrier: Carrier | None, *, records: bool
+    ) -> None:
         self.id = home.id
         self.warnings = (_SLOW,) if hardware.accelerator == "tcg" else ()
         self._home = home
         self._emulator = emulator
         self._hardware = hardware
+        self._carrier = carrier
         self._records = records
-        self._disk = home.disk
-        self._disks = self._commands = 0
+        self._disk, self._node = home.disk, "disk0"
+        self._disks = self._commands = self._failed_writes = 0
+        self._helper = Helper(emulator.places.arrival)
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
         self._terminals: dict[str, contextlib.AsyncExitStack] = {}
@@ -78,31 +85,26 @@ class QemuMachine(Machine):
     async def arrive(self, identity: Identity | None) -> None:
         """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on. A process that
         waits for it inside does it. Raises MachineLostError."""
-        own = [] if identity is None else [identity.hostname, identity.machine_id, identity.address]
-        try:
-            async with asyncio.timeout(_ARRIVAL):
-                reader, writer = await asyncio.open_unix_connection(str(self._emulator.places.arrival))
-                try:
-                    await _ask(reader, writer, "time")  # the first answer takes longest, and would tell the time badly
-                    before = time.time_ns()
-                    inside = int(await _ask(reader, writer, "time"))
-                    offset = (before + time.time_ns()) // 2 - inside
-                    said = await _ask(reader, writer, f"arrive {offset} {secrets.token_hex(64)} {' '.join(own)}")
-                finally:
-                    writer.close()
-        except (OSError, ValueError, TimeoutError) as error:
-            raise MachineLostError(f"the machine did not take up its clock and identity: {error!r}") from error
-        if said != "ok":
-            raise MachineLostError(f"the machine could not take up its clock and identity: {said}")
+        own = () if identity is None else (identity.hostname, identity.machine_id, identity.address)
+        await self._helper.arrive(own)
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
+        with explained(self._home.files):
+            if self._carrier is None:
+                return await self._exec(command, sink)
+            self._carrier.check()
+            return await self._carrier.unless_ended(self._exec(command, sink))
+
+    async def _exec(self, command: Command, sink: Sink) -> CommandResult:
         begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
         self._commands += 1
         group = f"c{self._commands}-{nonce[:6]}"
-        async with self._port() as (number, reader):
-            process = await self._start(command, number, nonce, group)
-            ending = asyncio.ensure_future(read_output(reader, nonce, sink))
+        async with self._port() as (number, reader, writer):
+            head = command_head(command, group, _environment(command)) if await self._helper.can_run() else b""
+            give = partial(writer.write, head + command.stdin if head else b"")
+            ending = asyncio.ensure_future(read_output(reader, nonce, sink, give))
             try:
+                process = await self._start(command, number, head, nonce, group)
                 try:
                     async with asyncio.timeout(command.timeout):
                         end = await asyncio.shield(ending)
@@ -116,13 +118,15 @@ class QemuMachine(Machine):
             finally:
                 ending.cancel()
                 await asyncio.gather(ending, return_exceptions=True)
-            await self._reap(process)
+            if process is not None:
+                await self._reap(process)
         return CommandResult(
             exit_code=137 if timed_out else end.status,
             duration_ms=round((time.monotonic() - begun) * 1000),
             timed_out=timed_out,
             memory_killed=end.memory_kills > 0,
             disk_full=end.disk_full,
+            host_full=end.status != 0 and await self._lost_writes(),
         )
 
     @contextlib.asynccontextmanager
@@ -162,12 +166,14 @@ class QemuMachine(Machine):
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
         async with self._checkpointing:
-            await self._end_terminals()
-            await self._take_excerpt(into)
-            if keep is Keep.FILES or not self._records:
-                await uninterrupted(self._cut(into))
-            else:
-                await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+            with explained(self._home.files):
+                await self._end_terminals()
+                await self._take_excerpt(into)
+                if keep is Keep.FILES or not self._records:
+                    await uninterrupted(self._cut(into))
+                else:
+                    await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+                await self._check_writes()
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
@@ -212,13 +218,14 @@ class QemuMachine(Machine):
         return said.decode(errors="replace")
 
     async def close(self) -> None:
+        await self._helper.close()
         for _, writer in self._ports.values():
             writer.close()
 
     # --- commands
 
     @contextlib.asynccontextmanager
-    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
+    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader, asyncio.StreamWriter]]:
         """A port that no other command uses. One whose command did not end is not used again."""
         number = await self._free.get()
         if number not in self._ports:
@@ -227,10 +234,15 @@ class QemuMachine(Machine):
                 self._ports[number] = await asyncio.open_unix_connection(str(place))
             except OSError as error:
                 raise MachineLostError(f"the machine is gone: {error.strerror}") from error
-        yield number, self._ports[number][0]
+        yield number, *self._ports[number]
         self._free.put_nowait(number)
 
-    async def _start(self, command: Command, port: int, nonce: str, group: str) -> int:
+    async def _start(self, command: Command, port: int, head: bytes, nonce: str, group: str) -> int | None:
+        """Has the helper start it; where that one is too old (no `head`) the agent does, whose process id is
+        returned."""
+        if head:
+            await self._helper.start(port, nonce, head, command.stdin)
+            return None
         arguments: dict[str, Any] = {
             "path": f"{_PROGRAMS}/run",
             "arg": [f"ingot.{port}", nonce, group, command.user, command.cwd, *command.argv],
@@ -267,14 +279,15 @@ class QemuMachine(Machine):
             await uninterrupted(parts.aclose())
 
     async def _kill(self, group: str, ending: asyncio.Future[End]) -> End:
-        """Kills a command and all it started. MachineLostError when that has no effect."""
+        """Kills a command and all it started, also one that is only about to begin. MachineLostError when that has no
+        effect."""
         script = f"[ ! -e {_GROUP}/{group} ] || echo 1 >{_GROUP}/{group}/cgroup.kill"
-        await self.run_quickly(["/bin/sh", "-c", script])
-        try:
-            async with asyncio.timeout(_KILL):
-                return await asyncio.shield(ending)
-        except TimeoutError:
-            raise MachineLostError(f"a command could not be killed within {_KILL:g} s") from None
+        for _ in range(_KILLS):
+            await self.run_quickly(["/bin/sh", "-c", script])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_KILL / _KILLS):
+                    return await asyncio.shield(ending)
+        raise MachineLostError(f"a command could not be killed within {_KILL:g} s")
 
     async def _reap(self, process: int) -> None:
         """Has the agent forget a process that ended."""
@@ -286,6 +299,16 @@ class QemuMachine(Machine):
         return found
 
     # --- capturing
+
+    async def _lost_writes(self) -> bool:
+        """Whether this host did not take all that was written since it was asked last."""
+        before, self._failed_writes = self._failed_writes, await self._emulator.failed_writes()
+        return self._failed_writes > before
+
+    async def _check_writes(self) -> None:
+        """A layer holds everything that its step wrote, or there is none. A computer's files are kept as they are."""
+        if self._records and await self._emulator.failed_writes():
+            raise host_full("it did not take all that the machine wrote")
 
     async def _take_excerpt(self, into: Path) -> None:
         archive = bytearray()
@@ -301,24 +324,23 @@ class QemuMachine(Machine):
 
     async def _cut(self, into: Path) -> None:
         """What the disk has gathered is the layer's now; the machine writes to a new one on top."""
-        finished = await self._switch_disk(await self._make_disk())
+        finished = await self._switch_disk(*await self._make_disk())
         await in_thread(partial(_place, finished, into / LAYER_DISK))
 
-    async def _make_disk(self) -> Path:
-        """An empty disk that QEMU has open already."""
+    async def _make_disk(self) -> tuple[Path, str]:
+        """An empty disk that QEMU has open already, and QEMU's name for it. What fails here can be tried again."""
         self._disks += 1
         fresh, node = self._home.files / f"disk{self._disks}.qcow2", f"disk{self._disks}"
         await run(create_disk_argv(fresh, self._hardware), timeout=30)
         image = {"driver": "file", "filename": str(fresh), "discard": "unmap"}
         wanted = {"driver": "qcow2", "node-name": node, "file": image, "backing": None}
         await self._emulator.monitor.call("blockdev-add", {**wanted, "discard": "unmap", "detect-zeroes": "unmap"})
-        return fresh
+        return fresh, node
 
-    async def _switch_disk(self, fresh: Path) -> Path:
+    async def _switch_disk(self, fresh: Path, node: str) -> Path:
         """From here on the machine writes to `fresh`; the disk that it wrote to before."""
-        nodes = {"node": f"disk{self._disks - 1}", "overlay": f"disk{self._disks}"}
-        await self._emulator.monitor.call("blockdev-snapshot", nodes)
-        finished, self._disk = self._disk, fresh
+        await self._emulator.monitor.call("blockdev-snapshot", {"node": self._node, "overlay": node})
+        finished, self._disk, self._node = self._disk, fresh, node
         return finished
 
     async def _cut_with_state(self, into: Path, *, belongs: bool) -> None:
@@ -328,11 +350,11 @@ class QemuMachine(Machine):
         await self._freeze("1")
         try:
             await in_thread(partial(state.copy_sparsely, self._home.memory, memory))
-            fresh = await self._make_disk()
+            fresh, node = await self._make_disk()
             await self._emulator.stop()
             try:
                 await self._emulator.capture(into / state.DEVICES)
-                finished = await self._switch_disk(fresh)
+                finished = await self._switch_disk(fresh, node)
                 await in_thread(partial(state.update_copy, self._home.memory, memory))
             finally:
                 await self._emulator.go_on()
@@ -357,11 +379,6 @@ class QemuMachine(Machine):
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])
-
-
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: str) -> str:
-    writer.write(f"{request}\n".encode())
-    return (await reader.readline()).decode(errors="replace").strip()
 
 
 def _environment(command: Command) -> dict[str, str]:

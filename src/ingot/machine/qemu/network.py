@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ingot.errors import HostError
 from ingot.machine.container import mounts
-from ingot.machine.container.network import NAME_SERVER, carried, make_namespaces
+from ingot.machine.container.network import NAME_SERVER, Carrier, carried, make_namespaces
 from ingot.machine.threads import in_thread
 
 _OPEN = (
@@ -27,9 +27,10 @@ _WITH_RESOLVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What QEMU's command line begins with, and a warning where there is no guard."""
+    """What QEMU's command line begins with and what carries its network; a warning where there is no guard."""
 
     prefix: tuple[str, ...] = ()
+    carrier: Carrier | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -51,4 +52,4 @@ async def guarded(sockets: Path, allowed: Sequence[str]) -> AsyncIterator[Guard]
         resolver.write_text(f"nameserver {NAME_SERVER}\n")
         await carrier.wait_up()
         enter = ("nsenter", f"--net={namespaces['network']}", "unshare", "--mount", "sh", "-c", _WITH_RESOLVER)
-        yield Guard((*enter, str(resolver)))
+        yield Guard((*enter, str(resolver)), carrier)

@@ -1,8 +1,9 @@
-"""A command's output, read from its virtio port as it comes, and its end, which `run` inside writes behind it."""
+"""A command's output, read from its virtio port as it comes, and its end, which is written behind it inside."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingot.errors import MachineLostError
@@ -28,18 +29,18 @@ class Mark:
     def __init__(self, nonce: str) -> None:
         self._begin = b"\0" + nonce.encode() + b"\n"
         self._end = b"\0" + nonce.encode() + b" "
-        self._begun = False
+        self.begun = False
         self._held = b""
 
     def feed(self, chunk: bytes) -> tuple[bytes, End | None]:
         """(output, the end once it has come). What may be the beginning of a mark is held back."""
         content, self._held = self._held + chunk, b""
-        if not self._begun:
+        if not self.begun:
             _, found, after = content.partition(self._begin)
             if not found:
                 self._held = content[-len(self._begin) :]
                 return b"", None
-            self._begun, content = True, after
+            self.begun, content = True, after
         output, found, after = content.partition(self._end)
         if found:
             line, whole, _ = after.partition(b"\n")
@@ -54,11 +55,17 @@ class Mark:
         return content, None
 
 
-async def read_output(reader: asyncio.StreamReader, nonce: str, sink: Sink) -> End:
-    """Passes output on until the command's end. Raises MachineLostError when the machine goes first."""
-    mark = Mark(nonce)
+async def read_output(
+    reader: asyncio.StreamReader, nonce: str, sink: Sink, at_begin: Callable[[], None] = lambda: None
+) -> End:
+    """Calls `at_begin` when the command begins, and passes its output on until its end. Raises MachineLostError when
+    the machine goes first."""
+    mark, begun = Mark(nonce), False
     while chunk := await reader.read(_CHUNK):
         output, end = mark.feed(chunk)
+        if mark.begun and not begun:
+            begun = True
+            at_begin()
         if output:
             await sink(output)
         if end is not None:

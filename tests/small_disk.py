@@ -1,0 +1,58 @@
+"""A file system of its own for a test, whose size can be changed at any time: full when the test says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_MB = 8000
+
+
+@contextlib.contextmanager
+def small_disk(place: Path) -> Iterator[SmallDisk]:
+    """Mounted at the empty directory `place`; in memory, and only what is written takes some. Needs root."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_MB}M,mode=711", "ingot-test", str(place)], check=True)
+    try:
+        yield SmallDisk(place)
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+class SmallDisk:
+    """`place` is where it is mounted."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._over = threading.Event()
+        self._taking: threading.Thread | None = None
+
+    def leave(self, megabytes: int) -> None:
+        """Has no more room than that from now on."""
+        found = os.statvfs(self.place)
+        self._resize((found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + megabytes * 1024)
+
+    def take_all(self) -> None:
+        """Has no room, whatever is removed, until `release`."""
+
+        def take() -> None:
+            while not self._over.wait(0.01):
+                self.leave(0)
+
+        self._over.clear()
+        self._taking = threading.Thread(target=take, daemon=True)
+        self._taking.start()
+
+    def release(self) -> None:
+        self._over.set()
+        if self._taking is not None:
+            self._taking.join()
+        self._resize(_MB * 1024)
+
+    def _resize(self, kilobytes: int) -> None:
+        """In vain when what is there grows meanwhile."""
+        argv = ["mount", "-o", f"remount,size={kilobytes}k", str(self.place)]
+        subprocess.run(argv, check=False, capture_output=True)
