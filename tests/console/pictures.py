@@ -53,7 +53,7 @@ template: {name: desk, version: 1.0.0}
 hardware: {cpu: 1, ram_gb: 1, disk_gb: 1}
 build:
   run:
-    - "{ clear; cat /etc/os-release; echo; free -h; } >/dev/tty1"
+    - cat /etc/os-release >/dev/tty1
 """
 _MISTAKES = """\
 api_version: orgo.ai/v1

@@ -17,6 +17,7 @@ from tests.acceptance.conftest import running
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
+from tests.console.pages_fixtures import axe_findings
 
 _MISSING = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
 pytestmark = [
@@ -74,6 +75,7 @@ async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str
     await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_SECONDS)
     await expect(await typed(page, "echo read-$((40 + 2))")).to_contain_text("read-42", timeout=_SECONDS)
     await expect(await typed(page, "stty size | tr ' ' x")).to_contain_text("x1", timeout=_SECONDS)
+    assert await axe_findings(page) == []
     await page.set_viewport_size({"width": 600, "height": 700})
     rows = await typed(page, "sleep 1; set -- $(stty size); test $2 -lt 100 && echo it-is-small")
     await expect(rows.get_by_text("it-is-small", exact=True)).to_be_visible(timeout=_SECONDS)
@@ -93,6 +95,7 @@ async def test_a_service_s_log_is_followed(containers: Server, computer: str, co
     await page.get_by_role("button", name="tick").click()
     log = page.get_by_role("log", name="Log of tick")
     await expect(log).to_contain_text("tick", timeout=_SECONDS)
+    assert await axe_findings(page) == []
     before = len(await log.inner_text())
     await page.wait_for_function(
         "(before) => document.querySelector('[role=log]').innerText.length > before", arg=before, timeout=_SECONDS

@@ -4,7 +4,7 @@ import { useHold } from "../ui/leaving";
 import { Loading } from "../ui/states";
 import { useChecks } from "./checks";
 import type { CodeHandle } from "./code";
-import { keepDraft } from "./drafts";
+import { dropDraft, keepDraft } from "./drafts";
 import { guessName, nameOf } from "./naming";
 import { Publish } from "./publish";
 import { loadSchema, type Schema } from "./schema";
@@ -35,7 +35,8 @@ export function Desk({ place, first, saved, namespace: given, from, versions }: 
   // Without the schema there is no completion; everything else works.
   useEffect(() => void loadSchema().then(setSchema, () => {}), []);
   useEffect(() => {
-    if (text !== first) keepDraft(place, text);
+    if (text === saved) dropDraft(place);
+    else if (text !== first) keepDraft(place, text);
   }, [text]);
 
   const { verdict } = checks;
