@@ -49,7 +49,7 @@ def path_of(ref: str) -> str:
 
 @contextlib.contextmanager
 def running_host(home: Path, **settings: str) -> Iterator[Host]:
-    made = Host(home, settings)
+    made = Host(home, settings, patience=90)
     try:
         yield made.start()
     finally:
