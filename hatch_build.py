@@ -25,6 +25,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SWITCH = "INGOT_BUILD_CONSOLE"
 SOURCES = Path("console")
+EXAMPLES = Path("examples")
 BESIDE = (Path("docs/openapi.json"), Path("hatch_build.py"))
 """What the pages are made from as well."""
 
@@ -142,6 +143,7 @@ def _sources(root: Path) -> Iterator[Path]:
     for place, directories, names in os.walk(root / SOURCES):
         directories[:] = [name for name in directories if name not in _LEFT_OUT]
         yield from (Path(place, name).relative_to(root) for name in names if name not in _LEFT_OUT)
+    yield from (path.relative_to(root) for path in (root / EXAMPLES).glob("*.yaml"))  # the pages offer them
 
 
 def _cache(scratch: Path) -> Path:

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page
 
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
-
-expect.set_options(timeout=20_000)  # a busy host is slow, and no test waits for long where all is well
 
 Show = Callable[..., Awaitable[Page]]
 _numbers = itertools.count(1)
@@ -51,7 +49,7 @@ def path_of(ref: str) -> str:
 
 @contextlib.contextmanager
 def running_host(home: Path, **settings: str) -> Iterator[Host]:
-    made = Host(home, settings)
+    made = Host(home, settings, patience=90)
     try:
         yield made.start()
     finally:

@@ -195,7 +195,7 @@ async def test_a_rebuild_is_as_one_chooses(host: Host, show: Show) -> None:
     await page.get_by_role("button", name="Build", exact=True).click()
     await expect(page.get_by_label("Attempt", exact=True)).to_have_value("2")
     await shows(page, "ready")
-    await expect(page.locator(".ending")).to_contain_text("all 2 steps ran")
+    await expect(page.locator(".ending")).to_contain_text("both steps ran")
     assert host.attempt(ref, 2)["flags"] == {"force": False, "no_cache": True, "refresh": False, "keep_on_failure": 600}
 
 
@@ -225,7 +225,7 @@ async def test_the_history_compares_and_opens_attempts(host: Host, show: Show) -
     await expect(page.locator(".ending")).to_contain_text(
         re.compile("(faster|slower) than attempt 1|as long as attempt 1")
     )
-    await expect(page.locator(".ending")).to_contain_text("all 2 steps were cached")
+    await expect(page.locator(".ending")).to_contain_text("both steps were cached")
     bars = page.locator(".bar")
     await expect(bars).to_have_count(3)
     await bars.nth(2).focus()

@@ -76,7 +76,7 @@ async def test_builds_under_way_move_and_end_before_ones_eyes(host: Host, show: 
     failed = page.locator("tr", has_text="default/waits")
     await expect(failed).to_contain_text("ended with exit code 7")
     await expect(failed.get_by_role("button")).to_have_count(0)
-    await expect(page.locator("tr", has_text="default/moves")).to_contain_text("all 2 steps ran")
+    await expect(page.locator("tr", has_text="default/moves")).to_contain_text("both steps ran")
     await failed.get_by_role("link").click()
     await expect(page.locator(".ending strong")).to_have_text("A step failed")
 

@@ -18,6 +18,8 @@ export function comparison(attempts: readonly Attempt[], number: number, took: n
 export function cachedSteps(attempt: Pick<Attempt, "steps_total" | "steps_cached">): string | null {
   const { steps_total: total, steps_cached: cached } = attempt;
   if (total === 0) return null;
-  if (cached === 0) return `${total === 1 ? "its step" : `all ${total} steps`} ran`;
-  return cached === total ? `all ${total} steps were cached` : `${cached} of ${total} steps were cached`;
+  if (cached > 0 && cached < total) return `${cached} of ${total} steps were cached`;
+  const all = total === 1 ? "its step" : total === 2 ? "both steps" : `all ${total} steps`;
+  if (cached === 0) return `${all} ran`;
+  return `${all} ${total === 1 ? "was" : "were"} cached`;
 }

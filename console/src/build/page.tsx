@@ -47,16 +47,17 @@ function BuildPage({ buildRef, wanted }: { buildRef: string; wanted: number | nu
   const stands = standing(work.busy.value === "cancelling" && isUnderWay(kind) ? "cancelling" : kind);
   const took = useTook(watched);
   useFace(buildRef, stands);
+  const runs = build?.status === "building";
+  const isOver = !isUnderWay(kind) && !runs;
   useEffect(() => {
-    if (!isUnderWay(kind)) work.settle();
-  }, [kind]);
+    if (isOver) work.settle();
+  }, [isOver]);
 
   if (build === undefined && watched.error instanceof ApiError && watched.error.status === 404)
     return <Missing what="template version" />;
   if (build === undefined && watched.error !== null && watched.connection !== "live")
     return <Failed error={watched.error} retry={watched.refresh} />;
 
-  const runs = build?.status === "building";
   const rebuild = (flags: BuildFlags) => {
     setAsks("");
     void work.build(flags, runs);

@@ -3,6 +3,7 @@
 import { computed } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { openLog, type Connection, type End, type Log } from "../log";
+import { session } from "../session";
 import { usePoll } from "../ui/poll";
 import { getAttempt, getAttempts, getBuild, type Attempt, type AttemptDetail, type BuildObject } from "./api";
 import { isUnderWay, kindOfAll, kindOfBuild, type Kind } from "./standing";
@@ -50,7 +51,8 @@ export function useWatched(ref: string, wanted: number | null): Watched {
     [ref, number],
   );
   const end = log.end.value;
-  const own = detail.value ?? attempts.value?.find((attempt) => attempt.attempt === number);
+  const whole = detail.value?.attempt === number ? detail.value : undefined; // not the one before
+  const own = whole ?? attempts.value?.find((attempt) => attempt.attempt === number);
   const kind = kindOfAll(own, number === current ? build.value : undefined, end);
   const refresh = () => [build, attempts, detail].forEach((polled) => polled.reload());
   const reopen = () => {
@@ -63,12 +65,13 @@ export function useWatched(ref: string, wanted: number | null): Watched {
   });
   useChange(end !== null, build.reload);
   useChange(connection, (before) => before === "waiting" && refresh());
+  useChange(session.value, () => refused !== null && reopen());
   useEffect(() => {
     if (refused === "not_built" && current) reopen(); // somebody else started the first build
   }, [refused, current]);
   return {
     ...{ log, build: build.value, error: build.error, attempts: attempts.value ?? [], number, own },
-    ...{ detail: detail.value, end, kind, connection, refused, isCurrent: number === current, refresh, reopen },
+    ...{ detail: whole, end, kind, connection, refused, isCurrent: number === current, refresh, reopen },
   };
 }
 

@@ -1,0 +1,17 @@
+"""The build page's parts that need no browser, by node's own test runner."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.clients import node
+
+_TESTS = Path(__file__).parents[2] / "console/tests/build"
+
+
+def test_the_parts_of_the_build_page() -> None:
+    files = sorted(_TESTS.glob("*.test.ts"))
+    assert files
+    ran = subprocess.run([str(node.NODE), "--test", *map(str, files)], capture_output=True, timeout=120, check=False)
+    assert ran.returncode == 0, ran.stdout.decode()[-8000:]
