@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.acceptance import server as servers
 from tests.acceptance.conftest import running
 from tests.acceptance.server import KEY, Server
 from tests.console.conftest import sign_in
@@ -247,9 +246,8 @@ async def take_screen(browser: Browser, place: Path) -> None:
 
 @contextlib.contextmanager
 def virtual_machines(seed: Path) -> Iterator[Server]:
-    servers._START_DEADLINE = 300.0
     home = Path(tempfile.mkdtemp())
-    server = Server(home, {"machine": "qemu"})
+    server = Server(home, {"machine": "qemu"}, patience=300)
     copy_data(seed, server.data)
     try:
         yield server.start()
