@@ -113,7 +113,7 @@ async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(vm_server: Serve
         await page.locator(".screen canvas").click()
         await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
         looking = "for n in $(seq 200); do cat /root/typed 2>/dev/null && break; sleep 0.1; done"
-        assert (await asyncio.to_thread(vm_server.bash, made["id"], looking)).strip() == made["id"][:8]
+        assert (await asyncio.to_thread(vm_server.bash, made["id"], looking)).strip().endswith(made["instance_id"])
         await page.get_by_role("tab", name="Details").click()
         await expect(page.get_by_role("tabpanel")).to_contain_text(made["vnc_password"])
     finally:
