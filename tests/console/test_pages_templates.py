@@ -125,14 +125,15 @@ async def test_a_version_is_built_with_the_wished_flags(server: Server, open_pag
     await expect(page.get_by_text("run echo hello")).to_be_visible()
     await page.get_by_role("button", name="Build", exact=True).click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Ignore known layers").check()
-    await dialog.get_by_label("When a step fails").select_option("900")
+    await dialog.get_by_label("Without cache").check()
+    await dialog.get_by_label("Keep the machine if a step fails").check()
+    await dialog.get_by_label("For how long").select_option("600")
     await dialog.get_by_role("button", name="Build").click()
     await page.wait_for_url("**/console/builds/default/web/1.0.0")
     [build] = (await server.http.get("/api/builds")).json()["builds"]
     detail = (await server.http.get("/api/templates/default/web/1.0.0/builds/1")).json()
     assert build["ref"] == "default/web@1.0.0"
-    assert detail["flags"] == {"force": False, "no_cache": True, "refresh": False, "keep_on_failure": 900}
+    assert detail["flags"] == {"force": False, "no_cache": True, "refresh": False, "keep_on_failure": 600}
 
 
 async def test_a_ready_version_is_launched(server: Server, open_page: OpenPage) -> None:

@@ -8,7 +8,7 @@ import type { BuildFlags } from "./api";
 import { ConnectionState } from "./connection";
 import { useFace } from "./face";
 import { attemptPath, BuildHead } from "./head";
-import { CancelDialog, RebuildDialog } from "./rebuild";
+import { BuildDialog, CancelDialog } from "./build-dialog";
 import { BuildNotices } from "./notices";
 import { NoLog } from "./no-log";
 import { Phases } from "./phase-strip";
@@ -97,7 +97,12 @@ function BuildPage({ buildRef, wanted }: { buildRef: string; wanted: number | nu
         />
       )}
       {asks === "rebuild" && (
-        <RebuildDialog running={runs ? (build?.attempt ?? null) : null} onBuild={rebuild} onClose={() => setAsks("")} />
+        <BuildDialog
+          again
+          running={runs ? (build?.attempt ?? null) : null}
+          onBuild={rebuild}
+          onClose={() => setAsks("")}
+        />
       )}
     </div>
   );

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import type { Computer } from "../api/types";
 import { useAction, wordsOf } from "../ui/action";
-import { Confirm, Dialog } from "../ui/dialog";
+import { Confirm, Dialog, DialogFoot } from "../ui/dialog";
 import { Field, Note, Problem } from "../ui/form";
 import type { Choice } from "../ui/menu";
 import { toast } from "../ui/toast";
@@ -95,14 +95,7 @@ function CloneDialog({
           <input name="name" maxLength={200} value={name} onInput={(event) => setName(event.currentTarget.value)} />
         </Field>
         <Problem error={action.error} />
-        <footer class="dialog-foot">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="button primary" disabled={action.busy}>
-            {action.busy ? "Cloning …" : "Clone"}
-          </button>
-        </footer>
+        <DialogFoot verb="Clone" doing="Cloning …" busy={action.busy} onClose={onClose} />
       </form>
     </Dialog>
   );

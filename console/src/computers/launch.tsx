@@ -3,7 +3,7 @@ import { useLocation } from "wouter-preact";
 import { request } from "../api/client";
 import type { Computer, Item } from "../api/types";
 import { useAction } from "../ui/action";
-import { Dialog } from "../ui/dialog";
+import { Dialog, DialogFoot } from "../ui/dialog";
 import { Field, Problem } from "../ui/form";
 import { usePoll } from "../ui/poll";
 
@@ -70,14 +70,7 @@ export function LaunchDialog({ template, onClose }: { template?: string; onClose
           </select>
         </Field>
         <Problem error={action.error} />
-        <footer class="dialog-foot">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="button primary" disabled={action.busy}>
-            {action.busy ? "Launching …" : "Launch"}
-          </button>
-        </footer>
+        <DialogFoot verb="Launch" doing="Launching …" busy={action.busy} onClose={onClose} />
       </form>
     </Dialog>
   );

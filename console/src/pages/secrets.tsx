@@ -3,7 +3,7 @@ import { request } from "../api/client";
 import type { Secret } from "../api/types";
 import { may } from "../session";
 import { useAction } from "../ui/action";
-import { Confirm, Dialog } from "../ui/dialog";
+import { Confirm, Dialog, DialogFoot } from "../ui/dialog";
 import { Field, Note, Problem } from "../ui/form";
 import { usePoll } from "../ui/poll";
 import { Empty, Failed, Loading } from "../ui/states";
@@ -169,14 +169,7 @@ function SecretDialog({ name: given, onClose, onDone }: { name: string; onClose:
           />
         </Field>
         <Problem error={action.error} />
-        <footer class="dialog-foot">
-          <button type="button" class="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button class="button primary" disabled={action.busy}>
-            {action.busy ? "Saving …" : "Save"}
-          </button>
-        </footer>
+        <DialogFoot verb="Save" doing="Saving …" busy={action.busy} onClose={onClose} />
       </form>
     </Dialog>
   );

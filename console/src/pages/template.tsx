@@ -2,11 +2,14 @@ import { lazy, Suspense } from "preact/compat";
 import { useState } from "preact/hooks";
 import { Link, useLocation, useParams, useSearchParams } from "wouter-preact";
 import { ApiError, refPath, request, templatePath } from "../api/client";
+import { startBuild, type BuildFlags } from "../build/api";
+import { BuildDialog } from "../build/build-dialog";
 import { CURATED, partsOf, type Build, type Item } from "../api/types";
 import { LaunchDialog } from "../computers/launch";
 import { PlanOf } from "../editor/plan";
 import { writeYaml } from "../editor/yaml";
 import { may } from "../session";
+import { useAction } from "../ui/action";
 import { BuildBadge } from "../ui/badges";
 import { Copy } from "../ui/copy";
 import { Confirm } from "../ui/dialog";
@@ -17,7 +20,6 @@ import { Failed, Loading, Missing } from "../ui/states";
 import { Ago, durationOf } from "../ui/time";
 import { useTitle } from "../ui/title";
 import { toast } from "../ui/toast";
-import { BuildDialog } from "./build-dialog";
 import "./templates.css";
 
 const Code = lazy(() => import("../editor/code"));
@@ -156,6 +158,10 @@ function Deeds({ item, build, onGone }: { item: Item; build: Build | undefined; 
   const [, navigate] = useLocation();
   const { namespace, version } = partsOf(item.ref);
   const close = () => setAsked(null);
+  const starting = useAction();
+  async function start(flags: BuildFlags) {
+    if (await starting.run(() => startBuild(item.ref, flags))) navigate(`/builds/${refPath(item.ref)}`);
+  }
   return (
     <div class="row">
       {build?.status === "building" && (
@@ -191,7 +197,15 @@ function Deeds({ item, build, onGone }: { item: Item; build: Build | undefined; 
           ]}
         />
       )}
-      {asked === "build" && build && <BuildDialog build={build} onClose={close} />}
+      {asked === "build" && build && (
+        <BuildDialog
+          again={build.attempt > 0}
+          running={null}
+          action={starting}
+          onBuild={(flags) => void start(flags)}
+          onClose={close}
+        />
+      )}
       {asked === "launch" && <LaunchDialog template={item.ref} onClose={close} />}
       {asked === "delete" && (
         <Confirm

@@ -48,6 +48,20 @@ export function Dialog({ title, onClose, children, wide }: DialogProps) {
   );
 }
 
+/** The end of a form in a dialog: leave it, or have it done. */
+export function DialogFoot(props: { verb: string; doing: string; busy: boolean; onClose: () => void }) {
+  return (
+    <footer class="dialog-foot">
+      <button type="button" class="button" onClick={props.onClose}>
+        Cancel
+      </button>
+      <button class="button primary" disabled={props.busy}>
+        {props.busy ? props.doing : props.verb}
+      </button>
+    </footer>
+  );
+}
+
 interface ConfirmProps {
   title: string;
   /** What the button says: the deed itself, never "OK". */

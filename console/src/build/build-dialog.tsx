@@ -1,13 +1,15 @@
 import { useState } from "preact/hooks";
 import type { BuildFlags } from "./api";
 import { KEEP_SECONDS } from "./advice";
-import { Dialog } from "../ui/dialog";
-import "./rebuild.css";
+import type { Action } from "../ui/action";
+import { Dialog, DialogFoot } from "../ui/dialog";
+import { Problem } from "../ui/form";
+import "./build-dialog.css";
 
 const WAYS = [
   {
     way: "same",
-    title: "Same again",
+    title: "With what is known",
     says: "Runs what changed, takes every layer that is known.",
     flags: { force: true },
   },
@@ -26,9 +28,12 @@ const KEEPS = [
   { seconds: 7200, label: "2 hours" },
 ];
 
-/** Asks how to build. `running`: the attempt that is under way, which a new one would have to end first. */
-export function RebuildDialog(props: {
+/** Asks how to build. `again`: it was built before. `running`: the attempt that is under way, which a new one would have to
+ * end first. `action`: the request, where the dialog stays until it went well. */
+export function BuildDialog(props: {
+  again: boolean;
   running: number | null;
+  action?: Action;
   onBuild: (flags: BuildFlags) => void;
   onClose: () => void;
 }) {
@@ -37,7 +42,7 @@ export function RebuildDialog(props: {
   const flags: BuildFlags = { ...WAYS.find((entry) => entry.way === way)?.flags };
   if (keep > 0) flags.keep_on_failure = keep;
   return (
-    <Dialog title="Build it again" onClose={props.onClose}>
+    <Dialog title={props.again ? "Build it again" : "Build it"} onClose={props.onClose}>
       {props.running !== null && (
         <p role="note">
           <strong>Attempt {props.running} is under way.</strong> It is cancelled, and a new attempt begins behind the
@@ -86,12 +91,13 @@ export function RebuildDialog(props: {
             </select>
           )}
         </label>
-        <div class="dialog-foot">
-          <button type="button" class="button" onClick={props.onClose}>
-            Leave it
-          </button>
-          <button class="button primary">{props.running === null ? "Build" : "Cancel it and build"}</button>
-        </div>
+        <Problem error={props.action?.error} />
+        <DialogFoot
+          verb={props.running === null ? "Build" : "Cancel it and build"}
+          doing="Starting …"
+          busy={props.action?.busy ?? false}
+          onClose={props.onClose}
+        />
       </form>
     </Dialog>
   );
