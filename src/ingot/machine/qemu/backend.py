@@ -90,6 +90,8 @@ class QemuBackend(Backend):
         self._settings = settings
         self._boots = _Boots(directory / "booted")
         self._emulator_version = ""
+        # A machine that resumes keeps a processor busy until it has arrived: more at once would all be late.
+        self._resuming = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def findings(self) -> Sequence[Finding]:
         return await findings.find(self._settings.accelerator)
@@ -115,11 +117,13 @@ class QemuBackend(Backend):
             opening = replace(opening, state=begin, own_disk=booted / LAYER_DISK)
         elif found is not None:
             opening = replace(opening, state=found)
-        async with self._opened(opening) as machine:
-            machine.resumed = found is not None
-            machine.not_resumed = _why_not(await in_thread(partial(self.needs, stack[-1])), hardware)
-            with explained(self._machines):
-                await machine.arrive(_new_identity(hostname) if hostname else None)
+        async with contextlib.AsyncExitStack() as owning:
+            async with self._resuming if opening.state is not None else contextlib.nullcontext():
+                machine = await owning.enter_async_context(self._opened(opening))
+                machine.resumed = found is not None
+                machine.not_resumed = _why_not(await in_thread(partial(self.needs, stack[-1])), hardware)
+                with explained(self._machines):
+                    await machine.arrive(_new_identity(hostname) if hostname else None)
             yield machine
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
