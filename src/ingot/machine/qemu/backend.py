@@ -257,7 +257,7 @@ class QemuBackend(Backend):
 
     async def _boot(self, hardware: Hardware, root: Path, place: Path, show: Show) -> None:
         """Captured among the machine's own files: a server that is killed leaves nothing half-made behind them."""
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         opening = Opening(hardware, (root,), "booting the base", records=True, show=show)
         async with self._opened(opening) as machine:
             captured = self._machines / machine.id / "booted"
