@@ -11,20 +11,8 @@ from playwright.async_api import Locator, Page, expect
 from tests.service.api_server import Server
 
 _ROOT = Path(__file__).parents[2]
-_AXE = _ROOT / "console/node_modules/axe-core/axe.min.js"
 EXAMPLES = _ROOT / "examples"
 HOSTILE = "<img src=x onerror=alert(1)>\u202e' \"; DROP"
-
-
-async def axe_findings(page: Page) -> list[str]:
-    """What axe finds serious or critical in the page as it is."""
-    await page.evaluate(_AXE.read_text())
-    found: Any = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes']]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 async def publish(server: Server, text: str | bytes | dict[str, Any], **query: str) -> str:

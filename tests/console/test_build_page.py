@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
+from tests.console.axe import axe_findings
 from tests.console.build_fixtures import Host, Show, path_of, running_host, shown
-from tests.console.pages_fixtures import axe_findings
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from ingot.records.event import Level, Phase
+from tests.console.axe import axe_findings
 from tests.console.builds import LiveBuild, begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
@@ -79,20 +78,6 @@ async def test_sections_fold_by_keyboard_and_the_focus_stays(server: Server, ope
     await log.misses("step 1/2 apt curl")
 
 
-AXE = Path(__file__).parents[2] / "console/node_modules/axe-core/axe.min.js"
-_SERIOUS = """async () => {
-  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-  return violations.filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => [id, nodes.slice(0, 3).map((node) => node.html + " " + node.failureSummary)]);
-}"""
-
-
-async def problems(page: Page) -> object:
-    """What axe finds serious."""
-    await page.evaluate(AXE.read_text())  # by the debugger: the page's own policy would not load it
-    return await page.evaluate(_SERIOUS)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_serious_stands_in_anybodys_way(server: Server, open_page: OpenPage, scheme: str) -> None:
     log = LogPage(await open_page((await failed_build(server)).path))
@@ -100,9 +85,9 @@ async def test_nothing_serious_stands_in_anybodys_way(server: Server, open_page:
     await log.sees("build failed")
     await log.find("line 29")
     await log.counts("11 lines")
-    assert await problems(log.page) == []
+    assert await axe_findings(log.page) == []
     await log.page.get_by_label("Search the log").blur()
     await log.page.set_viewport_size({"width": 390, "height": 780})
     await log.page.keyboard.press("Shift+G")
     await log.sees("build failed")
-    assert await problems(log.page) == []
+    assert await axe_findings(log.page) == []

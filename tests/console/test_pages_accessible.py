@@ -7,8 +7,9 @@ from typing import Literal
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.console.axe import axe_findings
 from tests.console.conftest import OpenPage
-from tests.console.pages_fixtures import EXAMPLES, HOSTILE, axe_findings, editor_of, launch, publish
+from tests.console.pages_fixtures import EXAMPLES, HOSTILE, editor_of, launch, publish
 from tests.service.api_server import Server
 
 Scheme = Literal["light", "dark"]

@@ -15,8 +15,8 @@ from tests.acceptance import test_virtual_machines
 from tests.acceptance.conftest import running
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server
+from tests.console.axe import axe_findings
 from tests.console.conftest import sign_in
-from tests.console.pages_fixtures import axe_findings
 
 _MISSING = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
 pytestmark = [

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
+from tests.console.axe import axe_findings
 from tests.console.build_fixtures import Host, Show, running_host, shown
-from tests.console.pages_fixtures import axe_findings
 
 
 @pytest.fixture(scope="module")
