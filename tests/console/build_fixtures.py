@@ -13,7 +13,7 @@ from typing import Any
 from playwright.async_api import BrowserContext, Page
 
 from tests.acceptance.server import KEY, Server
-from tests.console.conftest import sign_in
+from tests.console.conftest import watched_pages
 
 Show = Callable[..., Awaitable[Page]]
 _numbers = itertools.count(1)
@@ -58,19 +58,10 @@ def running_host(home: Path, **settings: str) -> Iterator[Host]:
 
 @contextlib.asynccontextmanager
 async def shown(context: BrowserContext) -> AsyncIterator[Show]:
-    """Opens pages of hosts, signed in. A page that throws, or breaks its policy, fails the test."""
-    problems: list[str] = []
+    """Opens pages of hosts."""
+    async with watched_pages(context) as open_:
 
-    async def show(host: Host, path: str) -> Page:
-        await sign_in(context, host.url, KEY)
-        page = await context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None,
-        )
-        await page.goto(f"{host.url}{path}")
-        return page
+        async def show(host: Host, path: str) -> Page:
+            return await open_(host.url, path, KEY)
 
-    yield show
-    assert problems == []
+        yield show

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 import ingot.console
 from tests.service.api_server import Server, running_server
@@ -51,24 +52,36 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@pytest.fixture
-async def open_page(context: BrowserContext, server: Server) -> AsyncIterator[OpenPage]:
-    """Opens `path` of the server, signed in. A page that throws, or breaks its policy, fails the test."""
+@contextlib.asynccontextmanager
+async def watched_pages(context: BrowserContext) -> AsyncIterator[Callable[[str, str, str], Awaitable[Page]]]:
+    """Opens a server's (url, path) signed in with a key. A page that throws, or breaks its policy, fails the test."""
     problems: list[str] = []
 
-    async def open_(path: str, *, url: str = "", key: str = "") -> Page:
-        await sign_in(context, url or server.url, key or server.api_key)
+    def listen(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            problems.append(message.text)
+
+    async def open_(url: str, path: str, key: str) -> Page:
+        await sign_in(context, url, key)
         page = await context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None,
-        )
-        await page.goto(f"{url or server.url}{path}")
+        page.on("console", listen)
+        await page.goto(f"{url}{path}")
         return page
 
     yield open_
     assert problems == []
+
+
+@pytest.fixture
+async def open_page(context: BrowserContext, server: Server) -> AsyncIterator[OpenPage]:
+    """Opens `path` of the server, or of another one."""
+    async with watched_pages(context) as open_:
+
+        async def open_path(path: str, *, url: str = "", key: str = "") -> Page:
+            return await open_(url or server.url, path, key or server.api_key)
+
+        yield open_path
 
 
 async def sign_in(context: BrowserContext, url: str, key: str) -> None:

@@ -16,7 +16,8 @@ from tests.acceptance.conftest import running
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY, Server
 from tests.console.axe import axe_findings
-from tests.console.conftest import sign_in
+from tests.console.build_fixtures import Show
+from tests.console.conftest import watched_pages
 
 _MISSING = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
 pytestmark = [
@@ -49,16 +50,14 @@ async def computer(containers: Server) -> AsyncIterator[str]:
     await asyncio.to_thread(containers.ask, "DELETE", f"/computers/{made['id']}", 200)
 
 
-async def shown(context: BrowserContext, server: Server, path: str) -> Page:
-    await sign_in(context, server.url, KEY)
-    page = await context.new_page()
-    page.on("console", lambda message: _refuse(message.text) if "Content Security Policy" in message.text else None)
-    await page.goto(f"{server.url}/console/{path}")
-    return page
+@pytest.fixture
+async def show(context: BrowserContext) -> AsyncIterator[Show]:
+    async with watched_pages(context) as open_:
 
+        async def show_path(server: Server, path: str) -> Page:
+            return await open_(server.url, f"/console/{path}", KEY)
 
-def _refuse(problem: str) -> None:
-    raise AssertionError(problem)
+        yield show_path
 
 
 async def typed(page: Page, line: str) -> Locator:
@@ -69,8 +68,8 @@ async def typed(page: Page, line: str) -> Locator:
 
 
 @pytest.mark.timeout(300)
-async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str, context: BrowserContext) -> None:
-    page = await shown(context, containers, f"computers/{computer}")
+async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str, show: Show) -> None:
+    page = await show(containers, f"computers/{computer}")
     await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_SECONDS)
     await expect(await typed(page, "echo read-$((40 + 2))")).to_contain_text("read-42", timeout=_SECONDS)
     await expect(await typed(page, "stty size | tr ' ' x")).to_contain_text("x1", timeout=_SECONDS)
@@ -88,8 +87,8 @@ async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str
 
 
 @pytest.mark.timeout(300)
-async def test_a_service_s_log_is_followed(containers: Server, computer: str, context: BrowserContext) -> None:
-    page = await shown(context, containers, f"computers/{computer}?tab=logs")
+async def test_a_service_s_log_is_followed(containers: Server, computer: str, show: Show) -> None:
+    page = await show(containers, f"computers/{computer}?tab=logs")
     await expect(page.get_by_role("button", name="tick")).to_contain_text("running", timeout=_SECONDS)
     await page.get_by_role("button", name="tick").click()
     log = page.get_by_role("log", name="Log of tick")
@@ -102,12 +101,12 @@ async def test_a_service_s_log_is_followed(containers: Server, computer: str, co
 
 
 @pytest.mark.timeout(900)
-async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(vm_server: Server, context: BrowserContext) -> None:
+async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(vm_server: Server, show: Show) -> None:
     ref, frames = await asyncio.to_thread(vm_server.make, template("echo 'SHOWN BY THE BUILD' >/dev/tty1"))
     assert frames[-1].data["result"] == "ready", frames[-1].data
     made = await asyncio.to_thread(vm_server.launch, ref, name="vm")
     try:
-        page = await shown(context, vm_server, f"computers/{made['id']}")
+        page = await show(vm_server, f"computers/{made['id']}")
         await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
         await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
         await page.locator(".screen canvas").click()
