@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 import typer
 
 from ingot.client.terminal import TerminalClient
+from ingot.readable import wait_readable
 
 _CHUNK = 65536
 _END_OF_INPUT = b"\x04"
@@ -58,20 +59,10 @@ async def _type(terminal: TerminalClient) -> None:
 async def _input() -> AsyncIterator[bytes]:
     while True:
         with contextlib.suppress(PermissionError):  # a file: it never has one wait
-            await _readable(_STDIN)
+            await wait_readable(_STDIN)
         if not (chunk := os.read(_STDIN, _CHUNK)):
             return
         yield chunk
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: None if ready.done() else ready.set_result(None))
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
 
 
 @contextlib.asynccontextmanager

@@ -47,17 +47,6 @@ def open_content(content: bytes) -> int:
     return descriptor
 
 
-async def wait_readable(descriptor: int) -> None:
-    """Returns when the descriptor can be read, or its other side is closed."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: None if ready.done() else ready.set_result(None))
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-
-
 class OutputPipe:
     """Takes what a command prints. `read` is ours, `write` goes to the command and is closed here with
     `close_write` once it has it."""

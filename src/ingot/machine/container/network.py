@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from ingot.errors import CommandError, DeadlineError, HostError, MachineLostError
 from ingot.machine.container import syscalls
-from ingot.machine.container.descriptors import hand_over, open_pipe, wait_readable
+from ingot.machine.container.descriptors import hand_over, open_pipe
 from ingot.machine.container.ids import FIRST_ID, ID_COUNT
 from ingot.process import run, started
+from ingot.readable import wait_readable
 
 NAME_SERVER = "10.0.2.3"
 

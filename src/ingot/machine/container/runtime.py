@@ -19,9 +19,10 @@ from typing import Any
 
 from ingot.errors import CommandError, HostError, MachineLostError
 from ingot.machine.container.cgroups import ControlGroup
-from ingot.machine.container.descriptors import hand_over, open_pipe, wait_readable
+from ingot.machine.container.descriptors import hand_over, open_pipe
 from ingot.machine.container.ids import Home
 from ingot.process import run
+from ingot.readable import wait_readable
 
 _START_TIMEOUT = 20.0
 _END_TIMEOUT = 4.0
