@@ -154,11 +154,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
     data.mkdir(parents=True, exist_ok=True, mode=0o711)
     async with contextlib.AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(data / "ingot.db"))
-        chosen = await choose_backend(settings)
+        chosen = await _open_backend(settings, stack)
         backend = chosen.backend
-        log.info("machines are made by %s: %s", backend.name, chosen.reason, extra={"action": "backend"})
-        stack.push_async_callback(backend.aclose)
-        await _check_host(backend)
         records, own_layers = ComputerRecords(database), OwnLayers(data / "computers")
         await recover_computers(backend, records, own_layers)
         for line in await backend.sweep():
@@ -173,8 +170,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             Computers(backend, tools.layers, tools.goldens, records, own_layers, vault.reveal, settings)
         )
         await computers.resume()
-        hold_limits = HoldLimits(settings.held_machines, settings.account_held_machines)
-        held = await stack.enter_async_context(HeldMachines(hold_limits))
+        held = HeldMachines(HoldLimits(settings.held_machines, settings.account_held_machines))
+        await stack.enter_async_context(held)
         building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
@@ -182,11 +179,10 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         control = Control(
             registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held
         )
-        open_limits = StreamLimits(settings.stream_limit, settings.account_stream_limit)
         stream = EventStream(
             logs,
             control.resolve_stream,
-            limits=open_limits,
+            limits=StreamLimits(settings.stream_limit, settings.account_stream_limit),
             is_live=control.is_live,
             cors=cors,
             stamp=lambda: database.changes,
@@ -218,6 +214,15 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         )
         keeper = LogKeeper(logs, LogAges(settings.log_compact_after, settings.log_keep_days))
         yield Parts(control, services, worker, keeper, await access.bootstrap(settings.bootstrap_key))
+
+
+async def _open_backend(settings: Settings, stack: contextlib.AsyncExitStack) -> Chosen:
+    """Raises HostError when this host cannot run its machines."""
+    chosen = await choose_backend(settings)
+    log.info("machines are made by %s: %s", chosen.backend.name, chosen.reason, extra={"action": "backend"})
+    stack.push_async_callback(chosen.backend.aclose)
+    await _check_host(chosen.backend)
+    return chosen
 
 
 async def _check_host(backend: Backend) -> None:

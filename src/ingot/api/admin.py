@@ -7,7 +7,7 @@ from dataclasses import asdict
 from fastapi import APIRouter
 
 from ingot import __version__
-from ingot.api import answers
+from ingot.api import admin_answers as answers
 from ingot.api.describe import Flag, is_set, keyed
 from ingot.api.keyed import Caller, KeyedRoute
 from ingot.api.services import Use, look_at_activity

@@ -373,14 +373,7 @@ class Computers:
         return host_hardware(self._disk_dir)
 
     def _life(self, account: str, computer_id: str) -> Life:
-        tracked = self._find(account, computer_id)
-        if tracked.life is None:
-            raise ConflictError(
-                f"the computer is {tracked.computer.status}",
-                hint="commands need one that is running",
-                code="not_running",
-            )
-        return tracked.life
+        return self._find(account, computer_id).alive()
 
     def _find(self, account: str, computer_id: str) -> Tracked:
         """By id or by instance id; another account's is not there."""

@@ -47,6 +47,13 @@ class Tracked:
             hint = "end it with DELETE /api/templates/run, or launch a computer with POST /api/computers"
             raise ConflictError(f"a test run cannot be {what}", hint=hint, code="test_run")
 
+    def alive(self) -> Life:
+        """Its life. Raises ConflictError where it never had one."""
+        if self.life is None:
+            why, hint = f"the computer is {self.computer.status}", "commands need one that is running"
+            raise ConflictError(why, hint=hint, code="not_running")
+        return self.life
+
     def set(self, **changes: Any) -> None:
         """Changes fields of `computer`, at once and in memory alone: `save` is to follow."""
         self.computer = replace(self.computer, **changes)
