@@ -6,7 +6,6 @@ nothing. It decides no permission beyond the key's scopes, and knows nothing of 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -22,6 +21,7 @@ from ingot.records.ref import is_name
 from ingot.storage.clock import Clock, now_ms
 from ingot.storage.database import Database
 from ingot.storage.tables import CURATED_ACCOUNT, accounts, api_keys
+from ingot.storage.tokens import hash_token, parse_scopes
 
 DEFAULT_ACCOUNT = "default"
 KEY_PREFIX = "sk_live_"
@@ -56,7 +56,7 @@ class Access:
 
         def add(connection: Connection) -> str | None:
             if first_key:
-                known = exists().where(api_keys.c.hash == _hash(first_key))
+                known = exists().where(api_keys.c.hash == hash_token(first_key))
             else:
                 known = exists().where(api_keys.c.revoked_ms.is_(None))
             if connection.scalar(select(known)):
@@ -74,11 +74,11 @@ class Access:
             )
         if len(token) > _MAX_TOKEN_LENGTH:
             raise UnauthenticatedError("Invalid API key", hint="it is longer than any key of this server")
-        digest = _hash(token)
+        digest = hash_token(token)
         row = await self._db.run(lambda connection: self._look_up(connection, digest))
         if row is None or not hmac.compare_digest(row.hash, digest) or row.revoked_ms is not None:
             raise UnauthenticatedError("Invalid API key", hint=_why_invalid(token, row))
-        return Principal(row.account, row.id, _scopes(row))
+        return Principal(row.account, row.id, parse_scopes(row.scopes_json))
 
     async def is_live(self, key_id: str) -> bool:
         """False once the key is revoked: for connections that outlive a request."""
@@ -138,7 +138,7 @@ class Access:
             "account": account,
             "name": name,
             "prefix": plaintext[:_SHOWN_LENGTH] if plaintext.startswith(KEY_PREFIX) else plaintext[:4],
-            "hash": _hash(plaintext),
+            "hash": hash_token(plaintext),
             "scopes_json": json.dumps(sorted(scopes)),
             "created_ms": now,
         }
@@ -167,10 +167,6 @@ def _base62(number: int, length: int) -> str:
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
     return "".join(reversed(digits))
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _why_invalid(token: str, row: Row[Any] | None) -> str:
@@ -210,17 +206,13 @@ def _check_new_key(account: str, name: str, scopes: Iterable[Scope | str]) -> fr
     return wanted
 
 
-def _scopes(row: Row[Any]) -> frozenset[Scope]:
-    return frozenset(Scope(scope) for scope in json.loads(row.scopes_json))
-
-
 def _key(row: Row[Any]) -> ApiKey:
     return ApiKey(
         id=row.id,
         account=row.account,
         name=row.name,
         prefix=row.prefix,
-        scopes=_scopes(row),
+        scopes=parse_scopes(row.scopes_json),
         created_ms=row.created_ms,
         last_used_ms=row.last_used_ms,
         revoked_ms=row.revoked_ms,

@@ -7,8 +7,6 @@ that a session made ends with that session, and so does, in time, what it opens:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
 from ingot.errors import UnauthenticatedError
-from ingot.records.account import Principal, Scope
+from ingot.records.account import Principal
 from ingot.storage.clock import Clock, now_ms
 from ingot.storage.database import Database
 from ingot.storage.tables import api_keys, session_codes, sessions
+from ingot.storage.tokens import hash_token, parse_scopes
 
 CODE_PREFIX = "code_"
 
@@ -62,7 +61,7 @@ class Sessions:
         used, expired, or of a revoked key."""
         opened = None
         if len(code) <= _MAX_LENGTH:
-            opened = await self._db.run(lambda connection: self._redeem(connection, _hash(code)))
+            opened = await self._db.run(lambda connection: self._redeem(connection, hash_token(code)))
         if opened is None:
             raise UnauthenticatedError(
                 "Invalid sign-in code: it is unknown here, was used, or is older than ten minutes",
@@ -74,7 +73,7 @@ class Sessions:
         """Whose session this is. Raises UnauthenticatedError for one that is unknown or over."""
         caller = None
         if len(token) <= _MAX_LENGTH:
-            caller = await self._db.run(lambda connection: self._use(connection, _hash(token)))
+            caller = await self._db.run(lambda connection: self._use(connection, hash_token(token)))
         if caller is None:
             raise UnauthenticatedError("the session is over", hint="sign in again")
         return caller
@@ -87,7 +86,7 @@ class Sessions:
 
     async def end(self, token: str) -> None:
         """Signs out; nothing happens for a session that is not there. Codes that it made go with it."""
-        digest = _hash(token)
+        digest = hash_token(token)
         await self._db.run(lambda connection: connection.execute(delete(sessions).where(sessions.c.hash == digest)))
 
     async def issue_code(self, caller: Principal) -> tuple[str, int]:
@@ -98,7 +97,7 @@ class Sessions:
             connection.execute(delete(session_codes).where(session_codes.c.expires_ms <= now))
             _drop_surplus(connection, session_codes, session_codes.c.expires_ms, caller.key_id)
             row = {
-                "hash": _hash(code),
+                "hash": hash_token(code),
                 "key_id": caller.key_id,
                 "session": caller.session or None,
                 "expires_ms": now + _CODE_MS,
@@ -127,10 +126,10 @@ class Sessions:
         token, now = secrets.token_urlsafe(32), self._clock()
         self._prune(connection, key_id, now)
         ends_ms = now + _LIFE_MS if ends_ms is None else ends_ms
-        values = {"hash": _hash(token), "key_id": key_id, "used_ms": now, "ends_ms": ends_ms}
+        values = {"hash": hash_token(token), "key_id": key_id, "used_ms": now, "ends_ms": ends_ms}
         connection.execute(insert(sessions).values(values))
-        until = min(now + _IDLE_MS, ends_ms)
-        return Opened(token, Principal(row.account, key_id, _scopes(row), _hash(token), until), ends_ms)
+        scopes, until = parse_scopes(row.scopes_json), min(now + _IDLE_MS, ends_ms)
+        return Opened(token, Principal(row.account, key_id, scopes, hash_token(token), until), ends_ms)
 
     def _use(self, connection: Connection, digest: str) -> Principal | None:
         row, now = _look_up(connection, digest), self._clock()
@@ -141,7 +140,9 @@ class Sessions:
             used = now
             connection.execute(update(sessions).where(sessions.c.hash == digest).values(used_ms=now))
             connection.execute(update(api_keys).where(api_keys.c.id == row.key_id).values(last_used_ms=now))
-        return Principal(row.account, row.key_id, _scopes(row), digest, min(used + _IDLE_MS, row.ends_ms))
+        return Principal(
+            row.account, row.key_id, parse_scopes(row.scopes_json), digest, min(used + _IDLE_MS, row.ends_ms)
+        )
 
     def _prune(self, connection: Connection, key_id: str, now: int) -> None:
         over = or_(sessions.c.ends_ms <= now, sessions.c.used_ms <= now - _IDLE_MS)
@@ -164,11 +165,3 @@ def _drop_surplus(connection: Connection, table: Any, age: Any, key_id: str) -> 
     own = table.c.key_id == key_id
     newest = select(table.c.hash).where(own).order_by(age.desc(), table.c.hash).limit(_PER_KEY - 1)
     connection.execute(delete(table).where(own, table.c.hash.not_in(newest)))
-
-
-def _scopes(row: Row[Any]) -> frozenset[Scope]:
-    return frozenset(Scope(scope) for scope in json.loads(row.scopes_json))
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

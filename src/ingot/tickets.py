@@ -6,7 +6,6 @@ minutes, and is good for reconnects until it expires. Only its SHA-256 is stored
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -17,6 +16,7 @@ from ingot.records.ref import Ref
 from ingot.storage.clock import Clock, now_ms
 from ingot.storage.database import Database
 from ingot.storage.tables import api_keys, stream_tickets
+from ingot.storage.tokens import hash_token
 
 TICKET_PREFIX = "tkt_"
 _FIRST_USE_MS = 5 * 60 * 1000
@@ -41,7 +41,7 @@ class Tickets:
         def add(connection: Connection) -> None:
             self._prune(connection, caller.key_id, now)
             row = {
-                "hash": _hash(ticket),
+                "hash": hash_token(ticket),
                 "key_id": caller.key_id,
                 "ref": str(ref),
                 "issued_ms": now,
@@ -58,7 +58,7 @@ class Tickets:
         not used in time, of another ref, or of a revoked key."""
         if len(ticket) > _MAX_LENGTH:
             raise _invalid("it is longer than any ticket")
-        caller = await self._db.run(lambda connection: self._use(connection, _hash(ticket), ref))
+        caller = await self._db.run(lambda connection: self._use(connection, hash_token(ticket), ref))
         if isinstance(caller, str):
             raise _invalid(caller)
         return caller
@@ -87,10 +87,6 @@ class Tickets:
         )
         surplus = (stream_tickets.c.key_id == key_id, stream_tickets.c.hash.not_in(newest))
         connection.execute(delete(stream_tickets).where(*surplus))
-
-
-def _hash(ticket: str) -> str:
-    return hashlib.sha256(ticket.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _invalid(why: str) -> UnauthenticatedError:
