@@ -83,7 +83,18 @@ async def test_a_container_has_no_screen_and_offers_its_terminal(server: Server,
     await expect(page.get_by_text("This computer has no screen")).to_be_visible()
     await page.get_by_role("button", name="Open the terminal").click()
     await expect(page.get_by_role("tab", name="Terminal")).to_have_attribute("aria-selected", "true")
-    await page.get_by_role("tab", name="Terminal").press("ArrowRight")
+    await expect(page.get_by_role("textbox", name="Terminal input")).to_be_focused()
+
+
+async def test_tabs_are_walked_by_keyboard_and_a_terminal_on_the_way_takes_no_keys(
+    server: Server, open_page: OpenPage
+) -> None:
+    identity = await launch(server, await server.ready_template("web"), name="desk")
+    page = await open_page(f"/console/computers/{identity}?tab=screen")
+    await page.get_by_role("tab", name="Screen").press("ArrowRight")
+    await expect(page.get_by_text("Connected as root")).to_be_visible()
+    await expect(page.get_by_role("tab", name="Terminal")).to_be_focused()
+    await page.keyboard.press("ArrowRight")
     await expect(page.get_by_role("tab", name="Logs")).to_be_focused()
 
 

@@ -29,6 +29,17 @@ def host_processes(marker: str) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
+def inside(machine: str, marker: str) -> list[int]:
+    """Of the host's processes with such a command line those in `machine`'s control groups: a marker that is not this
+    test's alone would find those of other servers."""
+    found = []
+    for pid in host_processes(marker):
+        with contextlib.suppress(OSError):
+            if machine in Path(f"/proc/{pid}/cgroup").read_text():
+                found.append(pid)
+    return found
+
+
 async def appeared(marker: str) -> int:
     """The host process whose command line holds `marker`, once there is one."""
     async with asyncio.timeout(10):

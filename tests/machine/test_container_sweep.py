@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -44,7 +45,8 @@ def traces(name: str, *directories: Path) -> list[str]:
     found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/ingot/{name}")]
     found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"ingot/{name}")]
     for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
-        found += [text for text in [loop.read_text()] if name in text]
+        with contextlib.suppress(OSError):  # it may go between the two looks
+            found += [text for text in [loop.read_text()] if name in text]
     found += [str(path) for directory in directories for path in directory.glob(f"*{name}*")]
     found += [f"process {pid}" for pid in host_processes(name)]
     return found

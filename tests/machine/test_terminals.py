@@ -17,7 +17,7 @@ from ingot.machine.qemu import QemuBackend
 from tests.contract.typist import Typist
 from tests.machine.cached_base import SETTINGS
 from tests.machine.conftest import Opener, sh
-from tests.machine.test_container_processes import host_processes
+from tests.machine.test_container_processes import host_processes, inside
 from tests.machine.test_container_sweep import traces
 from tests.machine.test_qemu_machines import SMALL, vm_base, vms
 
@@ -61,12 +61,12 @@ async def test_after_kill_9_of_the_server_nothing_of_a_terminal_is_left(
     assert holder.stdout is not None
     name = (await holder.stdout.readline()).decode().strip()
     async with asyncio.timeout(20):
-        while not (host_processes("sleep\x009401") and host_processes("sleep\x009402")):
+        while not (inside(name, "sleep\x009401") and inside(name, "sleep\x009402")):
             await asyncio.sleep(0.01)
     holder.send_signal(signal.SIGKILL)
     await holder.wait()
     async with asyncio.timeout(20):
-        while host_processes("sleep\x00940") or host_processes("/bin/bash\x00--login"):
+        while inside(name, "sleep\x00940") or inside(name, "/bin/bash\x00--login"):
             await asyncio.sleep(0.01)
     await ContainerBackend(disks, SETTINGS, run_dir).sweep()
     async with asyncio.timeout(20):
@@ -101,7 +101,8 @@ async def test_a_machine_that_is_lost_gives_no_terminal(open_machine: Opener) ->
         async with machine.terminal(80, 24) as terminal:
             typist = Typist(terminal)
             await typist.until("# ")
-            os.kill(host_processes("exec 3<&0 </dev/null")[0], signal.SIGKILL)
+            first, *_ = inside(machine.id, "exec 3<&0 </dev/null")  # and the children that it has forked
+            os.kill(first, signal.SIGKILL)
             assert await typist.end() == 137
         with pytest.raises(MachineLostError, match="its first process is gone"):
             async with machine.terminal(80, 24):

@@ -44,10 +44,6 @@ export class ScreenLink {
     if (this.rfb) this.rfb.scaleViewport = fits;
   }
 
-  focus(): void {
-    this.rfb?.focus();
-  }
-
   pressCtrlAltDel(): void {
     this.rfb?.sendCtrlAltDel();
   }

@@ -22,7 +22,11 @@ export class TerminalLink {
   private readonly socket: WebSocket;
   private readonly watcher: ResizeObserver;
 
-  constructor(place: HTMLElement, computerId: string, readsAloud: boolean) {
+  constructor(
+    private readonly place: HTMLElement,
+    computerId: string,
+    readsAloud: boolean,
+  ) {
     this.terminal = new Terminal({
       theme: THEME,
       fontFamily: getComputedStyle(place).getPropertyValue("--mono"),
@@ -41,10 +45,6 @@ export class TerminalLink {
     this.carry();
     this.watcher = new ResizeObserver(() => this.fit.fit());
     this.watcher.observe(place);
-  }
-
-  focus(): void {
-    this.terminal.focus();
   }
 
   readAloud(wanted: boolean): void {
@@ -68,7 +68,7 @@ export class TerminalLink {
     terminal.onResize(({ cols, rows }) => send(JSON.stringify({ resize: { cols, rows } })));
     socket.onopen = () => {
       this.state.value = { state: "open" };
-      terminal.focus();
+      if (isFree(this.place)) terminal.focus();
     };
     socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => terminal.write(new Uint8Array(data));
     socket.onclose = (event) => {
@@ -77,6 +77,12 @@ export class TerminalLink {
       this.state.value = { state: "ended", why: whyOf(event, wasOpen) };
     };
   }
+}
+
+/** Whether the keyboard may go to the terminal: not from somebody who walks the tabs with it, or types elsewhere. */
+function isFree(place: HTMLElement): boolean {
+  const holder = document.activeElement;
+  return !holder?.matches(":focus-visible") || place.closest("[role=tabpanel]")?.contains(holder) === true;
 }
 
 function whyOf({ code, reason }: CloseEvent, wasOpen: boolean): string {
