@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ BESIDE = (Path("docs/openapi.json"), Path("hatch_build.py"))
 PAGES = Path("src/ingot/console/dist")
 STAMP = ".built-from"
 
+_SCRATCH = "ingot-console-"
 _LEFT_OUT = ("node_modules", "schema.d.ts")
 _FETCH_SECONDS = 600
 _BUILD_SECONDS = 300
@@ -55,10 +57,19 @@ class ConsoleHook(BuildHookInterface[Any]):
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         self.app.display_info("building the console")
-        with tempfile.TemporaryDirectory(prefix="ingot-console-") as scratch:
+        remove_left_behind(Path(tempfile.gettempdir()))
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
             made = build(root, Path(scratch))
             (made / STAMP).write_text(wanted)
             put_in_place(made, root / PAGES)
+
+
+def remove_left_behind(temporary: Path) -> None:
+    """Removes the directories of builds that were killed: those older than any build's deadlines."""
+    for place in temporary.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - place.stat().st_mtime > _FETCH_SECONDS + _BUILD_SECONDS:
+                shutil.rmtree(place)
 
 
 def hash_of(root: Path) -> str:

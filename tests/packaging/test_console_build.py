@@ -114,7 +114,13 @@ def test_a_build_that_fails_says_why_and_leaves_the_pages_as_they_were(checkout:
     assert "src/page.txt is broken" in failed.stderr
     assert (checkout / PAGES / "index.html").read_text() == "the first page"
     (checkout / "console/src/page.txt").write_text("mended")
-    assert build(checkout).returncode == 0
+    temporary = checkout.parent / "temporary"
+    killed, running = temporary / "ingot-console-killed", temporary / "ingot-console-running"
+    for place in (killed, running):
+        (place / "console").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    assert build(checkout, TMPDIR=str(temporary)).returncode == 0
+    assert [path.name for path in temporary.glob("ingot-console-*")] == [running.name]
     assert (checkout / PAGES / "index.html").read_text() == "mended"
     assert not (checkout / PAGES).with_name(".dist-killed").exists()
 

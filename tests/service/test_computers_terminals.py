@@ -78,6 +78,16 @@ async def test_one_with_a_terminal_open_is_not_idle(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_who_reads_its_services_and_logs_keeps_it_not_awake(tmp_path: Path) -> None:
+    async with house(tmp_path, document=SITE, idle=0.3) as home:
+        run = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
+        async with asyncio.timeout(20):
+            with pytest.raises((ConflictError, NotFoundError)):
+                while True:
+                    await home.computers.services(ACCOUNT, run.id)
+                    await home.computers.service_log(ACCOUNT, run.id, "web", 5)
+
+
 async def test_services_are_told_in_the_templates_order(tmp_path: Path) -> None:
     async with house(
         tmp_path, {"supervisorctl -c /etc/ingot/supervisord.conf status": Scripted((STATUS,))}, document=SITE

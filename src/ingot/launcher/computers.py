@@ -207,12 +207,12 @@ class Computers:
     async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
         """What its supervisor runs. ConflictError when the computer does not run."""
         life = self._life(account, computer_id)
-        return await read_services(life.run, life.template)
+        return await read_services(life.look, life.template)
 
     async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
         """The last lines of a service's log. The same, and NotFoundError for a service that it does not have."""
         life = self._life(account, computer_id)
-        return await read_log(life.run, life.template, service, lines)
+        return await read_log(life.look, life.template, service, lines)
 
     # -- asked for by the server ---------------------------------------------------------------------------
 

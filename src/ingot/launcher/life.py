@@ -125,6 +125,10 @@ class Life:
         """Runs a command. ConflictError when the computer does not run (any more)."""
         return await self._use(lambda machine: run_command(machine, command), "the command ran")
 
+    async def look(self, command: Command) -> ShellResult:
+        """Runs a command that only looks at the computer: for its idleness it is none. The same errors."""
+        return await self._unless_lost(lambda machine: run_command(machine, command), "it was looked at")
+
     async def copy(self, into: Path) -> Captured:
         """What the computer wrote since its start, into an empty directory. ConflictError when it does not run."""
         async with self._copying:
@@ -182,15 +186,19 @@ class Life:
         return self._machine
 
     async def _use(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
-        machine = self._running_machine()
         self._busy += 1
+        try:
+            return await self._unless_lost(work, what)
+        finally:
+            self._busy -= 1
+            self._used = _now()
+
+    async def _unless_lost(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
+        machine = self._running_machine()
         try:
             return await self._unless_ended(work(machine), what)
         except MachineLostError as error:
             raise self._lose(error) from error
-        finally:
-            self._busy -= 1
-            self._used = _now()
 
     def _lose(self, error: MachineLostError) -> ConflictError:
         """The life ends; what its user is told."""
