@@ -157,8 +157,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         chosen = await _open_backend(settings, stack)
         backend = chosen.backend
         records, own_layers = ComputerRecords(database), OwnLayers(data / "computers")
-        await recover_computers(backend, records, own_layers)
-        for line in await backend.sweep():
+        pending = await recover_computers(backend, records, own_layers)
+        for line in await backend.sweep(pending):
             log.warning("removed what a dead server left: %s", line, extra={"action": "sweep"})
         access, vault = Access(database), Vault(database, settings.vault_key_file)
         await vault.start()

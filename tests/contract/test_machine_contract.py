@@ -277,3 +277,32 @@ async def test_a_machine_has_a_screen_where_its_backend_says_so(backend: Backend
             with pytest.raises(MachineError, match="no screen; virtual machines have one") as refused:
                 await asked
             assert refused.value.code == "no_screen"
+
+
+async def test_what_an_abandoned_machine_wrote_can_be_had_until_it_is_discarded(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    async with backend.open(SPEC, stack, hostname="box") as machine:
+        await machine.put([GuestFile("/srv/first", b"one")])
+        await machine.checkpoint(first := next(layers))
+        await machine.put([GuestFile("/srv/second", b"two"), GuestFile("/root/.env", b"KEY=canary\n")])
+        await shell(machine, "sync")
+        machine.abandon()
+    assert not [line for line in await backend.sweep({machine.id}) if machine.id in line]
+    second = next(layers)
+    assert await backend.recover(machine.id, second, kept=True) is not None
+    assert await backend.recover(machine.id, next(layers), kept=True) is not None, "and once more"
+    await backend.discard(machine.id)
+    assert await backend.recover(machine.id, next(layers)) is None
+    await backend.discard(machine.id)
+    async with backend.open(SPEC, [*stack, first, second], hostname="box") as again:
+        assert [await content(again, f"/srv/{name}") for name in ("first", "second")] == ["one", "two"]
+
+
+async def test_an_abandoned_machine_that_nobody_spares_is_swept(
+    backend: Backend, stack: list[Path], layers: Iterator[Path]
+) -> None:
+    async with backend.open(SPEC, stack, hostname="box") as machine:
+        machine.abandon()
+    assert any(machine.id in line for line in await backend.sweep())
+    assert await backend.recover(machine.id, next(layers)) is None

@@ -18,7 +18,7 @@ from ingot.machine.container import ContainerBackend
 from ingot.machine.container.cgroups import ControlGroup, find_hierarchies
 from ingot.machine.container.freezing import frozen
 from tests.machine.cached_base import SETTINGS
-from tests.machine.conftest import SMALL, sh
+from tests.machine.conftest import SMALL, Opener, sh
 from tests.machine.test_container_processes import host_processes
 from tests.machine.test_container_sweep import traces
 
@@ -143,3 +143,35 @@ async def test_a_disk_image_beyond_mending_is_told(backend: ContainerBackend, tm
     with pytest.raises(MachineError, match="its disk image is damaged: "):
         await backend.recover("0123456789ab", tmp_path)
     assert f"the disk image {image}" in await backend.sweep()
+
+
+async def test_of_a_computer_that_is_stopped_no_secret_is_captured_whatever_is_left_inside(
+    backend: ContainerBackend, base_layer: Path, tmp_path: Path
+) -> None:
+    """As where its clean-up could not run, since it was at its limit of processes."""
+    async with backend.open(SMALL, [base_layer], hostname="box") as machine:
+        await sh(machine, "mkdir -p /run/ingot/env; echo canary | tee /root/.env /run/ingot/env/web >/srv/other")
+        await machine.checkpoint(tmp_path)
+    assert (tmp_path / "diff/srv/other").exists()
+    assert not [path for path in (tmp_path / "diff").rglob("*") if path.name in (".env", "web")]
+
+
+async def test_nobody_else_of_the_host_passes_into_a_machines_directory(open_machine: Opener, run_dir: Path) -> None:
+    async with open_machine() as machine:
+        await sh(machine, "echo open >/srv/open")
+        status = (run_dir / machine.id).stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 100_000, 0o710)
+        _, text = await sh(machine, "cat /srv/open", user="orgo")
+        assert text == "open\n"
+        other = await asyncio.create_subprocess_exec(
+            *(
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "cat",
+                f"{run_dir / machine.id}/root/srv/open",
+            ),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert b"Permission denied" in (await other.communicate())[1]

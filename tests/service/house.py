@@ -74,8 +74,8 @@ class House:
 
     async def next_server(self) -> None:
         """What a server does at its start, on what the last one left."""
-        await recover_computers(self.backend, self.records, self.own)
-        await self.backend.sweep()
+        pending = await recover_computers(self.backend, self.records, self.own)
+        await self.backend.sweep(pending)
         self.computers = self._computers()
         await self.computers.resume()
 

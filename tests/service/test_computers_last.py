@@ -266,7 +266,7 @@ async def test_after_a_crash_without_its_files_it_says_so(tmp_path: Path) -> Non
         await home.records.save(replace(fresh, machine="m-1"))
         await home.records.save(replace(older, layers=(f"{older.id}/1",), machine="m-2"))
         await home.next_server()
-        lost = "the server was killed while it ran: its files are those of its {} (nothing of its machine is left)"
+        lost = "nothing of its machine is left: its files are those of its {}"
         hook = "; hook on_resume ended with status 1: no"
         assert (await home.until(fresh.id, ComputerStatus.RUNNING)).error == lost.format("template") + hook
         assert (await home.until(older.id, ComputerStatus.RUNNING)).error == lost.format("last stop") + hook

@@ -25,9 +25,10 @@ from ingot.launcher.life import Ending, Life
 from ingot.launcher.making import clone_of, new_computer, screen_password
 from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
+from ingot.launcher.recovery import take_up
 from ingot.launcher.shell import python_command, shell_command
 from ingot.launcher.supplies import Reveal, Start, Supplies
-from ingot.launcher.tracked import Tracked
+from ingot.launcher.tracked import Tracked, words_of
 from ingot.machine.contract import Backend, Terminal, Viewer
 from ingot.records.computer import Computer, ComputerStatus, LaunchWish, ServiceStatus, ShellResult
 from ingot.records.item import Item
@@ -86,7 +87,7 @@ class Computers:
         for tracked in list(self._entries.values()):
             if tracked.computer.status is ComputerStatus.DELETING:
                 await self._tidy(self._delete(tracked))
-            elif tracked.computer.wanted:
+            elif tracked.computer.wanted and tracked.computer.machine is None:
                 tracked.set(status=ComputerStatus.STARTING)
                 self._work(tracked, self._resume(tracked))
 
@@ -106,7 +107,8 @@ class Computers:
         return await self._add(new_computer(account, item, wish, spec, golden))
 
     async def start(self, account: str, computer_id: str) -> Computer:
-        """Has it run; one that does is left alone. ConflictError while it changes, and as for `launch`."""
+        """Has it run; one that does is left alone. ConflictError while it changes, as for `launch`, and when what it
+        wrote before cannot be had yet (`files_pending`)."""
         tracked = self._find(account, computer_id)
         if tracked.computer.status is ComputerStatus.RUNNING:
             return tracked.computer
@@ -115,6 +117,7 @@ class Computers:
         before = tracked.computer
         tracked.set(status=ComputerStatus.STARTING, wanted=True, error=None)
         try:
+            await take_up(tracked, self._backend, self._own)
             start = await self._supplies.gather(tracked.computer)
         except BaseException:
             tracked.set(status=before.status, wanted=before.wanted, error=before.error)
@@ -157,6 +160,9 @@ class Computers:
         source.check_settled()
         self._check_room()
         await self._supplies.golden(source.computer.ref, source.computer.golden_key)
+        if source.computer.status is not ComputerStatus.RUNNING:
+            await take_up(source, self._backend, self._own)
+        source.check_settled()  # as it is now
         computer = clone_of(source.computer, name, workspace)
         return await self._add(computer, source)
 
@@ -234,7 +240,6 @@ class Computers:
             for task in (*late, *(life.task for life in lives)):
                 task.cancel()
             await asyncio.gather(*endings, *(life.task for life in lives), return_exceptions=True)
-        self._entries.clear()
 
     async def _close(self, tracked: Tracked) -> None:
         life = tracked.life
@@ -267,7 +272,7 @@ class Computers:
                 undoing.pop_all()
         except BaseException:
             self._entries.pop(computer.id, None)
-            await asyncio.shield(self._own.remove(tracked.computer.layers, self._needed()))
+            await asyncio.shield(self._own.remove_those_of(computer.id))
             raise
         await self._settled(life)
         return tracked.computer
@@ -325,8 +330,9 @@ class Computers:
     async def _bring_up(self, tracked: Tracked) -> None:
         try:
             start = await self._supplies.gather(tracked.computer)
-        except IngotError as error:
-            await tracked.note(status=ComputerStatus.ERROR, wanted=False, error=str(error))
+        except Exception as error:
+            log.warning("a computer cannot be started", exc_info=error, extra={"computer": tracked.computer.id})
+            await tracked.note(status=ComputerStatus.ERROR, wanted=False, error=words_of(error))
             return
         await self._switch_on(tracked, start).settled.wait()
 
@@ -338,6 +344,8 @@ class Computers:
             tracked.work.cancel()
         if tracked.life is not None:
             await tracked.life.drop()
+        if tracked.computer.machine is not None:
+            await self._backend.discard(tracked.computer.machine)
         self._entries.pop(computer.id, None)
         await self._own.remove(tracked.computer.layers, self._needed())
         if not computer.test_run:

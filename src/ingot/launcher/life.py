@@ -18,23 +18,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ingot.errors import (
-    HOST_FULL,
-    MAKE_ROOM,
     CapacityError,
     ConflictError,
     DeadlineError,
     IngotError,
     MachineError,
     MachineLostError,
-    lacks_room,
 )
 from ingot.guest.boot import machine_environment
 from ingot.launcher.merging import Merging
 from ingot.launcher.own_layers import OwnLayers
+from ingot.launcher.recovery import take_up
 from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
 from ingot.launcher.switching import boot, shut_down
-from ingot.launcher.tracked import Tracked
+from ingot.launcher.tracked import Tracked, words_of
 from ingot.machine.contract import Backend, Captured, Machine, Terminal, Viewer
 from ingot.records.computer import ComputerStatus, ShellResult
 from ingot.records.machine import Command
@@ -86,6 +84,7 @@ class Life:
         self._ending: Ending | None = None
         self._verdict: asyncio.Future[bool] | None = None
         self._lost: MachineLostError | None = None
+        self._ran = self._abandoned = False
         self._copying = asyncio.Lock()
         self._busy = 0
         self._viewers = _Places(MOST_VIEWERS, f"the computer's screen has {MOST_VIEWERS} viewers already")
@@ -227,40 +226,71 @@ class Life:
             async with self._backend.open(computer.spec, stack, label=label, hostname=computer.hostname) as machine:
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
-                try:
+                async with self._losing_nothing(machine):
                     if self._backend.has_screen and computer.vnc_password is not None:
                         await machine.set_screen_password(computer.vnc_password)
                     await self._begin(machine)
                     while not await self._finish(machine):
                         await self._begin(machine)
-                finally:  # what is removed from here on is nothing that a later server could recover
-                    await self._tracked.note(machine=None)
+            await self._take_up()
         except IngotError as error:
             log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
-            failure = str(error)
+            failure = await self._take_up_after(error)
         except Exception as error:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
-            own = "an error of Ingot's own; see the server's log"
-            failure = f"{HOST_FULL}; {MAKE_ROOM}" if lacks_room(error) else own
+            failure = await self._take_up_after(error)
         finally:
             self._machine = None
             self._env, self._start = {}, replace(self._start, secrets={})
             self._end.set()
             await self._close(failure)
 
+    @contextlib.asynccontextmanager
+    async def _losing_nothing(self, machine: Machine) -> AsyncIterator[None]:
+        """A machine whose end comes before its files are kept leaves its disk behind, and its row names it. The row of
+        any other forgets it before it is removed: there is nothing then that a later server could recover."""
+        try:
+            yield
+        except BaseException:
+            if self._ran and self._ending is not Ending.DROP and not self._tracked.computer.test_run:
+                self._abandon(machine)
+            raise
+        finally:
+            if not self._abandoned:
+                await self._tracked.note(machine=None)
+
+    def _abandon(self, machine: Machine) -> None:
+        machine.abandon()
+        self._abandoned = True
+
+    async def _take_up(self) -> None:
+        """What an abandoned machine left, unless the server ends: the next one does it then."""
+        if self._abandoned and self._ending is not Ending.CLOSE:
+            self._mark(ComputerStatus.STOPPING)
+            await take_up(self._tracked, self._backend, self._own)
+
+    async def _take_up_after(self, error: Exception) -> str:
+        """The same after a failure; all that went wrong, in words."""
+        try:
+            await self._take_up()
+        except Exception as another:
+            log.warning("a computer's files wait", exc_info=another, extra={"computer": self._tracked.computer.id})
+            return f"{words_of(error)}; {words_of(another)}"
+        return words_of(error)
+
     async def _close(self, failure: str | None) -> None:
         """What the computer is now that it has no machine."""
         if failure is not None:
-            self._mark(ComputerStatus.ERROR, machine=None, wanted=False, error=failure)
+            self._mark(ComputerStatus.ERROR, wanted=False, error=failure)
         else:
-            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED), machine=None)
+            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED))
         await self._tracked.note()
 
     async def _begin(self, machine: Machine) -> None:
         """Boots and waits until something asks for the end."""
         start, tracked = self._start, self._tracked
         problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
-        self._machine, self._used = machine, _now()
+        self._machine, self._used, self._ran = machine, _now(), True
         told = [tracked.computer.error, machine.not_resumed, *problems]
         self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
         await tracked.note()
@@ -279,8 +309,6 @@ class Life:
             self._ending = Ending.DROP if self._tracked.computer.test_run else Ending.STOP
         ending = self._ending
         if self._lost is not None:
-            if not self._tracked.computer.test_run:
-                await self._keep_lost(machine)
             raise self._lost
         self._mark(_MEANWHILE[ending], wanted=ending in (Ending.RESTART, Ending.CLOSE))
         await self._tracked.note()
@@ -296,7 +324,7 @@ class Life:
             log.warning("a computer's files cannot be kept: %s", error, extra={"computer": self._tracked.computer.id})
             self._mark(ComputerStatus.STARTING, wanted=True, machine=machine.id, error=f"it cannot be stopped: {error}")
             if ending is Ending.CLOSE:
-                self._mark(ComputerStatus.STOPPED, error=f"its files since its last start could not be kept: {error}")
+                self._abandon(machine)
                 return True
             self._ending = None
             self._end.clear()
@@ -315,14 +343,6 @@ class Life:
             name = await self._own.keep(new)
         tracked.set(layers=(*tracked.computer.layers, name), machine=None)
         await tracked.save()
-
-    async def _keep_lost(self, machine: Machine) -> None:
-        """The files of a machine whose processes are gone, where they can be had: a copy, because nothing in it could
-        remove the secrets."""
-        try:
-            await self._keep(machine.copy)
-        except (IngotError, OSError) as error:
-            log.warning("a lost computer's files are lost: %s", error, extra={"computer": self._tracked.computer.id})
 
     async def _wait_for_end(self) -> None:
         while not self._end.is_set():

@@ -70,6 +70,10 @@ class OwnLayers:
                 with contextlib.suppress(OSError):
                     self.path(name).parent.rmdir()
 
+    async def remove_those_of(self, computer_id: str) -> None:
+        """Removes all that were made for a computer that no other was made from."""
+        await remove_tree(self._directory / computer_id)
+
     async def sweep(self, needed: Collection[str]) -> None:
         """Removes everything but the `needed`: what a server that was killed was making or removing."""
         homes = [home for home in self._directory.glob("*") if home.is_dir()]

@@ -1,18 +1,21 @@
-"""What is done at a server's start for computers that ran when the last one was killed, before the host is swept.
+"""What a computer wrote that its machine could not give: it is taken from what the machine left on the host.
 
-Their files are taken from what their machines left, where they can be had, and become layers of their own. It starts
-nothing.
+That is so when the server was killed, when the machine was lost (it switched itself off, its process died), and when
+there was no room for its files. Until they are a layer of the computer's own its row names the machine, and the host
+keeps the machine's disk. Nothing is started here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 
 from ingot.computer_records import ComputerRecords
-from ingot.errors import IngotError
+from ingot.errors import ConflictError, IngotError
 from ingot.launcher.own_layers import OwnLayers
+from ingot.launcher.tracked import Tracked
 from ingot.machine.contract import Backend
 from ingot.records.computer import Computer, ComputerStatus
 
@@ -22,33 +25,66 @@ _DEADLINE = 600.0
 _AT_REST = frozenset({ComputerStatus.STOPPED, ComputerStatus.ERROR, ComputerStatus.DELETING})
 
 
-async def recover_computers(backend: Backend, records: ComputerRecords, own: OwnLayers) -> None:
-    """Afterwards no row speaks of a machine, and every computer is stopped, in error or being deleted; `wanted` says
-    which of them ran, and `error` which of those lost files."""
+async def recover_computers(backend: Backend, records: ComputerRecords, own: OwnLayers) -> frozenset[str]:
+    """At a server's start, before the host is swept: every computer is then stopped, in error or being deleted;
+    `wanted` says which of them ran, and `error` which of those lost files. The machines whose files cannot be taken now
+    are returned, for the sweep to spare."""
+    pending = set()
     for computer in await records.all():
-        if computer.machine is None and computer.status in _AT_REST:
+        machine, at_rest = computer.machine, computer.status in _AT_REST
+        if machine is None and at_rest:
             continue
-        changed = replace(computer, machine=None)
-        if computer.status not in _AT_REST:
-            changed = replace(changed, status=ComputerStatus.STOPPED)
-        if computer.machine is not None and computer.status is not ComputerStatus.DELETING:
-            changed = await _recovered(changed, computer.machine, backend, own)
+        changed = computer if at_rest else replace(computer, status=ComputerStatus.STOPPED)
+        try:
+            changed = await _without_machine(changed, backend, own)
+        except ConflictError as error:
+            changed = replace(changed, status=ComputerStatus.ERROR, error=str(error))
+            pending |= {machine} if machine else set()
         await records.save(changed)
+        if machine is not None and changed.machine is None:
+            await _discard(backend, machine)
+    return frozenset(pending)
 
 
-async def _recovered(computer: Computer, machine: str, backend: Backend, own: OwnLayers) -> Computer:
-    why, finished = "nothing of its machine is left", own.find_later(computer.id, computer.layers)
-    computer = replace(computer, layers=(*computer.layers, *finished))
+async def take_up(tracked: Tracked, backend: Backend, own: OwnLayers) -> None:
+    """What a computer that is off wrote before becomes a layer, where that is still to be done. Raises ConflictError
+    `files_pending` when it cannot be done now; then nothing has changed."""
+    async with tracked.taking_up:
+        machine = tracked.computer.machine
+        if machine is None:
+            return
+        found = await _without_machine(tracked.computer, backend, own)
+        tracked.set(layers=found.layers, machine=None, error=found.error)
+        await tracked.save()
+        await _discard(backend, machine)
+
+
+async def _without_machine(computer: Computer, backend: Backend, own: OwnLayers) -> Computer:
+    """The computer with a layer more, or with words on what it lost."""
+    machine = computer.machine
+    if machine is None or computer.status is ComputerStatus.DELETING:
+        return replace(computer, machine=None)
+    finished = own.find_later(computer.id, computer.layers)
+    changed = replace(computer, machine=None, layers=(*computer.layers, *finished))
     try:
         async with own.making(computer.id) as new, asyncio.timeout(_DEADLINE):
-            captured = await backend.recover(machine, new.place)
+            captured = await backend.recover(machine, new.place, kept=bool(finished))
             if captured is not None:
                 log.info("recovered %d files of computer %s", captured.files, computer.id)
-                return replace(computer, layers=(*computer.layers, await own.keep(new)))
+                return replace(changed, layers=(*changed.layers, await own.keep(new)))
     except (IngotError, OSError) as error:
         why = str(error) or f"it took longer than {_DEADLINE:g} s"
+        told = f"what it wrote since its last start cannot be taken from its machine's disk: {why}"
+        hint = "mend that and start it; until then the disk is kept"
+        raise ConflictError(told, hint=hint, code="files_pending") from error
     if finished:
-        return computer  # it was being stopped, and that was all but written down
+        return changed  # it was being stopped, and that was all but written down
     state = "its last stop" if computer.layers else "its template"
     log.warning("a computer lost files", extra={"action": "computer_lost_files", "computer": computer.id})
-    return replace(computer, error=f"the server was killed while it ran: its files are those of {state} ({why})")
+    return replace(changed, error=f"nothing of its machine is left: its files are those of {state}")
+
+
+async def _discard(backend: Backend, machine: str) -> None:
+    """The next sweep removes what this cannot."""
+    with contextlib.suppress(IngotError, OSError):
+        await backend.discard(machine)

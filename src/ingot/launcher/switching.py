@@ -52,10 +52,9 @@ async def shut_down(machine: Machine, template: Template, secrets: Mapping[str, 
         async with asyncio.timeout(_HOOK):
             for command in plan_shutdown(template, secrets):
                 await _try(machine, command)
-    if not for_good:
+    for script in () if for_good else (_END_SERVICES, _FORGET):
         with contextlib.suppress(IngotError):
-            await run_command(machine, _script(_END_SERVICES, _SERVICES))
-            await run_command(machine, _script(_FORGET, _SERVICES))
+            await run_command(machine, _script(script, _SERVICES))
 
 
 async def _try(machine: Machine, command: BootCommand) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ingot.computer_records import ComputerRecords
-from ingot.errors import ConflictError, IngotError
+from ingot.errors import HOST_FULL, MAKE_ROOM, ConflictError, IngotError, lacks_room
 from ingot.records.computer import SETTLED, Computer
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 class Tracked:
     """`life` is its machine's time, the last one when it has ended. `work` is what goes on with it beside its life (a
-    restart, a start), `deleting` its end for good, `over_since` when a test run ended."""
+    restart, a start), `deleting` its end for good, `over_since` when a test run ended; `taking_up` is held by who
+    takes what its last machine left."""
 
     def __init__(self, computer: Computer, records: ComputerRecords) -> None:
         self.computer = computer
@@ -27,6 +28,7 @@ class Tracked:
         self.work: asyncio.Task[None] | None = None
         self.deleting: asyncio.Task[None] | None = None
         self.over_since: float | None = None
+        self.taking_up = asyncio.Lock()
         self._records = records
 
     @property
@@ -70,3 +72,10 @@ class Tracked:
             await self.save()
         except IngotError:
             log.exception("a computer's row cannot be written", extra={"computer": self.computer.id})
+
+
+def words_of(error: BaseException) -> str:
+    """What a computer's `error` says of a failure."""
+    if isinstance(error, IngotError):
+        return str(error)
+    return f"{HOST_FULL}; {MAKE_ROOM}" if lacks_room(error) else "an error of Ingot's own; see the server's log"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -147,6 +147,11 @@ class Machine(ABC):
         or `copy` captures them again. Processes are stopped while it works."""
 
     @abstractmethod
+    def abandon(self) -> None:
+        """When the context is left the machine ends as ever, but what `Backend.recover` reads stays on the host, so
+        that what it wrote is not lost where it could not be captured. `Backend.discard` removes that."""
+
+    @abstractmethod
     def downloaded(self) -> Sequence[DownloadMount]:
         """The download caches with `kept` now naming the host directories with what this machine added.
         Valid until the machine ends. Written by the guest: treat names and content as hostile."""
@@ -226,11 +231,18 @@ class Backend(ABC):
     def weigh(self, layer: Path) -> int:
         """What merging a layer costs, in a unit of the backend's own. Blocking."""
 
-    async def recover(self, machine: str, into: Path) -> Captured | None:
-        """What a machine of a killed server (its `id`) wrote since it opened, captured into the empty directory `into`
-        as `checkpoint` does, durably; None when nothing of it can be had. Call it before `sweep`, which removes what
-        this reads. Its processes are ended. Raises MachineError, HostError."""
-        return None
+    @abstractmethod
+    async def recover(self, machine: str, into: Path, *, kept: bool = False) -> Captured | None:
+        """What a machine (its `id`) that was abandoned, or whose server was killed, wrote since it opened, captured
+        into the empty directory `into` as `checkpoint` does, durably; None when nothing of it can be had. `kept`: its
+        last checkpoint was kept, so that only what it wrote after that is wanted. Its processes are ended, but nothing
+        is removed: `discard` does that, and a `sweep` that is not told to spare it. Raises MachineError, HostError,
+        OSError."""
+
+    @abstractmethod
+    async def discard(self, machine: str) -> None:
+        """Removes what a machine left that was abandoned, or whose server was killed. Of one that is not there, or has
+        an owner, nothing. Raises HostError, OSError."""
 
     def needs(self, layer: Path) -> Mapping[str, Any]:
         """What a host must have for the running state in a layer to go on there; empty where any host will do.
@@ -245,8 +257,9 @@ class Backend(ABC):
         """Removes that. A machine that is being opened on it may fail to open. Blocking."""
 
     @abstractmethod
-    async def sweep(self) -> Sequence[str]:
-        """Removes what machines of a killed server left on the host; returns what was removed, in words."""
+    async def sweep(self, spared: Collection[str] = ()) -> Sequence[str]:
+        """Removes what machines of a killed server left on the host; returns what was removed, in words. Of those that
+        are `spared` (their ids) what `recover` reads stays."""
 
     @abstractmethod
     async def aclose(self) -> None:

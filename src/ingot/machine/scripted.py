@@ -12,7 +12,7 @@ import hashlib
 import io
 import tarfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,7 @@ class ScriptedMachine(Machine):
     def __init__(self, backend: ScriptedBackend, name: str, spec: MachineSpec, files: dict[str, bytes]) -> None:
         self.id, self.spec, self.files = name, spec, files
         self._backend = backend
+        self.abandoned = False
         self._changed: dict[str, bytes] = {}
         self._downloads: tuple[DownloadMount, ...] = ()
         self._terminals: set[ScriptedTerminal] = set()
@@ -121,13 +122,18 @@ class ScriptedMachine(Machine):
         return captured
 
     async def copy(self, into: Path) -> Captured:
-        kept = {path: content for path, content in self._changed.items() if not is_volatile(path[1:])}
-        return await self._captured(kept, into)
+        return await self._captured(self.lasting(), into)
+
+    def lasting(self) -> Mapping[str, bytes]:
+        """What it wrote since its last checkpoint, but what every start makes anew."""
+        return {path: content for path, content in self._changed.items() if not is_volatile(path[1:])}
 
     async def _captured(self, files: Mapping[str, bytes], into: Path) -> Captured:
-        if self._backend.capture_error is not None:
-            raise self._backend.capture_error
+        self._backend.check_capture()
         return await _capture(dict(files), into)
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return self._downloads
@@ -143,7 +149,7 @@ class ScriptedBackend(Backend):
     """`script` maps a part of a command's line (its argv joined by spaces) to what it does; the first that
     fits, in order; a command that fits none succeeds silently. `commands` and `opened` tell what was asked,
     `running` the machines open now. `capture_error` and `merge_error` are what captures and merges fail with; `remains`
-    is what machines of a killed server left: their names and what they wrote."""
+    is what machines left that were abandoned, or whose server was killed: their names and what they wrote."""
 
     name = "scripted"
 
@@ -185,6 +191,8 @@ class ScriptedBackend(Backend):
             yield machine
         finally:
             self.running.remove(machine)
+            if machine.abandoned:
+                self.remains[machine.id] = machine.lasting()
             await machine.end_terminals()
 
     async def make_base(self, into: Path, sink: Sink) -> Captured:
@@ -210,11 +218,23 @@ class ScriptedBackend(Backend):
     def weigh(self, layer: Path) -> int:
         return sum(map(len, _read_tree(layer / _TREE).values()))
 
-    async def recover(self, machine: str, into: Path) -> Captured | None:
-        return await _capture(self.remains[machine], into) if machine in self.remains else None
+    def check_capture(self) -> None:
+        if self.capture_error is not None:
+            raise self.capture_error
 
-    async def sweep(self) -> Sequence[str]:
-        forgotten, self.remains = self.remains, {}
+    async def recover(self, machine: str, into: Path, *, kept: bool = False) -> Captured | None:
+        if machine not in self.remains:
+            return None
+        self.check_capture()
+        return await _capture(self.remains[machine], into)
+
+    async def discard(self, machine: str) -> None:
+        self.remains.pop(machine, None)
+
+    async def sweep(self, spared: Collection[str] = ()) -> Sequence[str]:
+        forgotten = [machine for machine in self.remains if machine not in spared]
+        for machine in forgotten:
+            del self.remains[machine]
         return [f"what {machine} wrote" for machine in forgotten]
 
     async def aclose(self) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 import os
 import platform
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -83,7 +83,7 @@ class ContainerBackend(Backend):
         async with contextlib.AsyncExitStack() as ending:
             claimed = await in_thread(partial(teardown.claim, home, label))
             ending.callback(os.close, claimed)
-            ending.push_async_callback(uninterrupted_removal, parts)
+            ending.push_async_callback(lambda: uninterrupted(_remove(parts, spares_image=machine.abandoned)))
             namespaces = await uninterrupted(self._make(machine, home))
             carrier = await ending.enter_async_context(carried(namespaces, home.run / "slirp4netns.log"))
             ending.push_async_callback(lambda: uninterrupted(machine.end()))
@@ -111,11 +111,14 @@ class ContainerBackend(Backend):
     def weigh(self, layer: Path) -> int:
         return count_entries(layer / LAYER_TREE)
 
-    async def recover(self, machine: str, into: Path) -> Captured | None:
-        return await recovery.recover(machine, into, self._run_dir, self._disk_dir, self._hierarchies)
+    async def recover(self, machine: str, into: Path, *, kept: bool = False) -> Captured | None:
+        return await recovery.recover(machine, into, self._run_dir, self._disk_dir, self._hierarchies, kept=kept)
 
-    async def sweep(self) -> Sequence[str]:
-        return await uninterrupted(teardown.sweep(self._run_dir, self._disk_dir, self._hierarchies))
+    async def discard(self, machine: str) -> None:
+        await uninterrupted(teardown.discard(machine, self._run_dir, self._disk_dir, self._hierarchies))
+
+    async def sweep(self, spared: Collection[str] = ()) -> Sequence[str]:
+        return await uninterrupted(teardown.sweep(self._run_dir, self._disk_dir, self._hierarchies, spared))
 
     async def aclose(self) -> None:
         """Nothing runs between machines."""
@@ -166,9 +169,5 @@ class ContainerBackend(Backend):
             raise HostError(why, hint="apt-get install golang-github-containers-common") from error
 
 
-async def uninterrupted_removal(parts: Parts) -> None:
-    await uninterrupted(_remove(parts))
-
-
-async def _remove(parts: Parts) -> None:
-    await in_thread(partial(teardown.remove_remains, parts.home, parts.group))
+async def _remove(parts: Parts, *, spares_image: bool) -> None:
+    await in_thread(partial(teardown.remove_remains, parts.home, parts.group, spares_image=spares_image))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ingot.machine.container.cgroups import Hierarchies
+from ingot.machine.container.ids import FIRST_ID, ID_COUNT
 from ingot.machine.container.seccomp import PROFILE
 from ingot.machine.contract import Finding
 
 _CAP_SYS_ADMIN = 21
+_GIVEN_IDS = (Path("/etc/subuid"), Path("/etc/subgid"))
 _TOOLS = {
     "runc": "runc",
     "slirp4netns": "slirp4netns",
@@ -35,6 +37,7 @@ async def find(run_dir: Path, hierarchies: Hierarchies) -> Sequence[Finding]:
         _device("/dev/loop-control", "loop"),
         _user_namespaces(),
         _run_dir(run_dir),
+        _own_ids(),
         *_limits(hierarchies),
     ]
 
@@ -85,6 +88,27 @@ def _run_dir(run_dir: Path) -> Finding:
     closed = [parent for parent in (place, *place.parents) if not parent.stat().st_mode & 0o001]
     detail = f"{run_dir} can be reached" if not closed else f"{closed[0]} is closed to other users"
     return Finding("run directory", not closed, detail, f"chmod o+x {closed[0]}" if closed else None)
+
+
+def _own_ids() -> Finding:
+    """A user who was given ids of the machines' range can become their root: Debian gives its first user those."""
+    owners = sorted({owner for place in _GIVEN_IDS for owner in _owners_of_ids(place)})
+    if not owners:
+        return Finding("machines' ids", True, f"{FIRST_ID} to {FIRST_ID + ID_COUNT - 1}, nobody's", needed=False)
+    detail = f"{', '.join(owners)} can act as root of every machine: {FIRST_ID} and up are theirs in {_GIVEN_IDS[0]}"
+    last = FIRST_ID + ID_COUNT - 1
+    remedy = f"usermod --del-subuids {FIRST_ID}-{last} --del-subgids {FIRST_ID}-{last} {owners[0]}"
+    return Finding("machines' ids", False, detail, remedy, needed=False)
+
+
+def _owners_of_ids(place: Path) -> Iterator[str]:
+    """Who has ids of the machines' range, of lines `user:first:count`."""
+    for line in place.read_text().splitlines() if place.is_file() else ():
+        owner, first, count, *_ = (*line.split(":"), "", "")
+        if first.isdecimal() and count.isdecimal():
+            begin, end = int(first), int(first) + int(count)
+            if begin < FIRST_ID + ID_COUNT and end > FIRST_ID:
+                yield owner
 
 
 def _limits(hierarchies: Hierarchies) -> list[Finding]:

@@ -30,7 +30,7 @@ def to_guest(host_id: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Home:
     """Where one machine lives on the host: everything below `run` but the disk image. `run` must be
-    traversable by the mapped root (0711), never below the data directory."""
+    traversable by the mapped root and by nobody else, never below the data directory."""
 
     id: str
     run: Path

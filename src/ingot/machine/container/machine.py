@@ -58,10 +58,11 @@ class Parts:
 
 
 class ContainerMachine(Machine):
-    """See the contract. `mount`, `connect` and `end` are the backend's to call."""
+    """See the contract. `mount`, `connect` and `end` are the backend's to call; `abandoned` is its to obey."""
 
     def __init__(self, parts: Parts) -> None:
         self.id = parts.home.id
+        self.abandoned = False
         self._parts = parts
         self._resources, self.warnings = parts.group.resources(parts.spec)
         self._container = Container(parts.home, parts.group)
@@ -143,10 +144,11 @@ class ContainerMachine(Machine):
         await in_thread(lambda: self._put(files))
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
-        """The top is exchanged only when it is safe in `into`: a capture that fails can be tried again."""
+        """The top is exchanged only when it is safe in `into`: a capture that fails can be tried again. Of a computer
+        nothing that holds its secrets is captured, whatever is left of it inside."""
         async with self._capturing, self._starting:
             await uninterrupted(self._container.end())
-            captured = await self._capture(into)
+            captured = await self._capture(into, without=is_volatile if self._parts.hostname else None)
             await in_thread(self._remount_root)
         return captured
 
@@ -158,6 +160,9 @@ class ContainerMachine(Machine):
                     return await self._capture(into, without=is_volatile)
             finally:
                 self._moving.set()
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def downloaded(self) -> Sequence[DownloadMount]:
         return tuple(

@@ -24,7 +24,9 @@ from ingot.machine.volatile import is_volatile
 _ID = re.compile("[0-9a-f]{12}")
 
 
-async def recover(machine: str, into: Path, run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> Captured | None:
+async def recover(
+    machine: str, into: Path, run_dir: Path, disk_dir: Path, hierarchies: Hierarchies, *, kept: bool
+) -> Captured | None:
     """See `Backend.recover`. After a restart of the host only the disk image is left: it is mended and mounted."""
     home = Home(machine, run_dir / machine, disk_dir / f"{machine}.img")
     if not _ID.fullmatch(machine) or not home.image.exists():
@@ -35,7 +37,7 @@ async def recover(machine: str, into: Path, run_dir: Path, disk_dir: Path, hiera
             await disk.mend_disk(home.image)
             await disk.mount_disk(home.image, home.disk)
         await in_thread(lambda: mounts.unmount(home.root))
-        upper = await in_thread(lambda: _find_upper(home.disk / overlay.TOPS))
+        upper = await in_thread(lambda: _find_upper(home.disk / overlay.TOPS, kept))
         if upper is None:
             return None
         tree = into / overlay.LAYER_TREE
@@ -58,11 +60,11 @@ def _taken(home: Home, disk_dir: Path) -> Iterator[None]:
         yield
 
 
-def _find_upper(tops: Path) -> Path | None:
-    """The only top that something was written to, else the newest: a machine that went through a checkpoint has more,
-    and what it wrote before is a layer already."""
+def _find_upper(tops: Path, kept: bool) -> Path | None:
+    """The only top that something was written to, else the newest: a machine that went through a checkpoint has more.
+    Where that was `kept` what it wrote before is a layer already."""
     found = sorted(tops.iterdir(), key=lambda top: int(top.name)) if tops.is_dir() else []
-    written = [top for top in found if any((top / "upper").iterdir())]
+    written = [top for top in found if any((top / "upper").iterdir()) and not kept]
     if len(written) > 1:
         raise MachineError("it was interrupted while its files were being kept, and had written more since")
     chosen = written or found[-1:]

@@ -13,14 +13,14 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
 from ingot.errors import HostError
 from ingot.machine.container import mounts, syscalls
 from ingot.machine.container.cgroups import ControlGroup, Hierarchies
-from ingot.machine.container.ids import Home
+from ingot.machine.container.ids import FIRST_ID, Home
 from ingot.machine.threads import in_thread
 
 _UNCLAIMED, _CLAIM_SECONDS = ".new-", 60.0
@@ -31,7 +31,8 @@ def claim(home: Home, label: str) -> int:
     returned descriptor's lock tells every other server that the machine has an owner; it goes with us."""
     home.run.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     made = home.run.with_name(f"{_UNCLAIMED}{home.id}")
-    made.mkdir(mode=0o711)
+    made.mkdir(mode=0o710)
+    os.chown(made, 0, FIRST_ID)  # for the machine's root to pass, and for nobody else of this host
     descriptor = os.open(made / home.state.name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     state = {"id": home.id, "image": str(home.image), "label": label, "server": os.getpid()}
@@ -40,14 +41,16 @@ def claim(home: Home, label: str) -> int:
     return descriptor
 
 
-def remove_remains(home: Home, group: ControlGroup) -> list[str]:
-    """Unmounts and deletes everything of a machine without processes; returns what there was, in words."""
+def remove_remains(home: Home, group: ControlGroup, *, spares_image: bool = False) -> list[str]:
+    """Unmounts and deletes everything of a machine without processes, but a disk image that is spared; returns what
+    there was, in words."""
     removed = []
-    with contextlib.suppress(OSError):
-        syscalls.discard_file_system(home.disk, home.image)
+    if not spares_image:
+        with contextlib.suppress(OSError):
+            syscalls.discard_file_system(home.disk, home.image)
     if gone := mounts.unmount_below(home.run):
         removed.append(f"{len(gone)} mounts below {home.run}")
-    if home.image.exists():
+    if home.image.exists() and not spares_image:
         home.image.unlink(missing_ok=True)
         removed.append(f"the disk image {home.image}")
     if group.exists():
@@ -61,21 +64,36 @@ def remove_remains(home: Home, group: ControlGroup) -> list[str]:
     return removed
 
 
-async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> list[str]:
+async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies, spared: Collection[str] = ()) -> list[str]:
     """Removes the machines below `run_dir` whose server is gone, and disk images without a machine. One whose disk is
-    another server's to recover is left to that server."""
+    another server's to recover is left to that server; of those that are `spared` the image stays."""
     removed: list[str] = []
     for directory in sorted(run_dir.iterdir()) if run_dir.is_dir() else ():
         with abandoned(directory, disk_dir) as home:
             if home is not None and (home.image.parent == disk_dir or not home.image.exists()):
-                group = ControlGroup(home.id, hierarchies)
-                removed += [f"{count} processes of machine {home.id}" for count in await kill(home, group)]
-                removed += await in_thread(partial(remove_remains, home, group))
+                removed += await _end(home, hierarchies, spares_image=home.id in spared)
     for image in sorted(disk_dir.glob("*.img")):
-        if not (run_dir / image.stem).exists():
+        if image.stem not in spared and not (run_dir / image.stem).exists():
             image.unlink(missing_ok=True)
             removed.append(f"the disk image {image}")
     return removed
+
+
+async def discard(machine: str, run_dir: Path, disk_dir: Path, hierarchies: Hierarchies) -> None:
+    """See `Backend.discard`."""
+    home = Home(machine, run_dir / machine, disk_dir / f"{machine}.img")
+    if not home.run.exists():
+        home.image.unlink(missing_ok=True)
+        return
+    with abandoned(home.run, disk_dir) as found:
+        if found is not None:
+            await _end(found, hierarchies, spares_image=False)
+
+
+async def _end(home: Home, hierarchies: Hierarchies, *, spares_image: bool) -> list[str]:
+    group = ControlGroup(home.id, hierarchies)
+    killed = [f"{count} processes of machine {home.id}" for count in await kill(home, group)]
+    return killed + await in_thread(partial(remove_remains, home, group, spares_image=spares_image))
 
 
 @contextlib.contextmanager

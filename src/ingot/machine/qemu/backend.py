@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -161,7 +161,7 @@ class QemuBackend(Backend):
     def weigh(self, layer: Path) -> int:
         return (layer / LAYER_DISK).stat().st_blocks
 
-    async def recover(self, machine: str, into: Path) -> Captured | None:
+    async def recover(self, machine: str, into: Path, *, kept: bool = False) -> Captured | None:
         """Its newest disk, as it was: the file system mends itself when it is booted."""
         disk = await in_thread(partial(home.newest_disk, self._machines / machine))
         if disk is None:
@@ -179,8 +179,11 @@ class QemuBackend(Backend):
     def drop_cached_state(self, layer: Path) -> None:
         state.remove(layer)
 
-    async def sweep(self) -> Sequence[str]:
-        return await in_thread(partial(home.sweep, self._machines))
+    async def discard(self, machine: str) -> None:
+        await in_thread(partial(home.discard, self._machines / machine))
+
+    async def sweep(self, spared: Collection[str] = ()) -> Sequence[str]:
+        return await in_thread(partial(home.sweep, self._machines, spared))
 
     async def aclose(self) -> None:
         """Nothing runs between machines."""

@@ -12,13 +12,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingot.machine.container import mounts
 
 _OWNER = "owner.json"
+_DISKS = "disk*.qcow2"
 
 
 def default_run_dir() -> Path:
@@ -28,13 +29,15 @@ def default_run_dir() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/ingot-{os.geteuid()}") / "ingot-vm"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Home:
-    """`files` lies with the data, `sockets` below a short path: a socket's may have 107 bytes."""
+    """`files` lies with the data, `sockets` below a short path: a socket's may have 107 bytes. `abandoned`: its disks
+    stay when it ends."""
 
     id: str
     files: Path
     sockets: Path
+    abandoned: bool = False
 
     @property
     def disk(self) -> Path:
@@ -55,7 +58,8 @@ class Home:
 
 @contextlib.contextmanager
 def occupied(home: Home, label: str) -> Iterator[None]:
-    """The directories exist within the context and are gone behind it. Blocking."""
+    """The directories exist within the context and are gone behind it, but for the disks of an abandoned machine.
+    Blocking."""
     home.files.mkdir(parents=True, mode=0o700)
     descriptor = os.open(home.files / _OWNER, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
@@ -64,7 +68,7 @@ def occupied(home: Home, label: str) -> Iterator[None]:
         home.sockets.mkdir(parents=True, mode=0o700)
         yield
     finally:
-        _remove(home.sockets, home.files)
+        _remove(home.sockets, home.files, spares_disks=home.abandoned)
         os.close(descriptor)
 
 
@@ -75,21 +79,37 @@ def newest_disk(files: Path) -> Path | None:
     return max(files.glob("disk*.qcow2"), key=lambda path: path.stat().st_mtime, default=None)
 
 
-def sweep(machines: Path) -> list[str]:
-    """Removes what is below `machines` and has no owner any more; what that was, in words. Blocking."""
+def sweep(machines: Path, spared: Collection[str] = ()) -> list[str]:
+    """Removes what is below `machines` and has no owner any more, but for the disks of those that are `spared`; what
+    that was, in words. Blocking."""
     removed = []
     for directory in sorted(machines.iterdir()) if machines.is_dir() else ():
         if (sockets := _abandoned(directory)) is not None:
-            _remove(sockets, directory)
-            removed.append(f"the virtual machine {directory.name}")
+            spares = directory.name in spared
+            _remove(sockets, directory, spares_disks=spares)
+            removed += [] if spares else [f"the virtual machine {directory.name}"]
     return removed
 
 
-def _remove(sockets: Path, files: Path) -> None:
-    """Namespaces are held by mounts below the sockets' directory."""
+def discard(files: Path) -> None:
+    """Removes a machine that has no owner any more. Blocking."""
+    if (sockets := _abandoned(files)) is not None:
+        _remove(sockets, files)
+
+
+def _remove(sockets: Path, files: Path, *, spares_disks: bool = False) -> None:
+    """Namespaces are held by mounts below the sockets' directory. What says that this is a machine goes last: a removal
+    that is interrupted is found again."""
     mounts.unmount_below(sockets)
     shutil.rmtree(sockets, ignore_errors=True)
-    shutil.rmtree(files, ignore_errors=True)
+    spared = {_OWNER, *(disk.name for disk in files.glob(_DISKS) if spares_disks)}
+    for entry in [entry for entry in files.glob("*") if entry.name not in spared]:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+    if not spares_disks:
+        shutil.rmtree(files, ignore_errors=True)
 
 
 def _abandoned(directory: Path) -> Path | None:

@@ -183,6 +183,9 @@ class QemuMachine(Machine):
             await uninterrupted(self._copy_disk(into / LAYER_DISK))
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
+    def abandon(self) -> None:
+        self._home.abandoned = True
+
     def downloaded(self) -> Sequence[DownloadMount]:
         """Downloads stay inside."""
         return ()

@@ -1,0 +1,185 @@
+"""What a computer wrote outlives a machine that is lost, a host without room and a server that ends at a bad moment."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from house import ACCOUNT, House, house
+
+from ingot.errors import ConflictError, HostError, MachineLostError
+from ingot.machine.scripted import Scripted
+from ingot.records.computer import Computer, ComputerStatus
+
+NOTE = "/srv/note"
+SCRIPT = {
+    "write": Scripted(writes={NOTE: b"kept"}),
+    "die": Scripted(error=MachineLostError("the machine is gone")),
+}
+NO_ROOM = HostError("a layer cannot be written: no room", hint="free space")
+PENDING = (
+    "what it wrote since its last start cannot be taken from its machine's disk: a layer cannot be written: no room"
+)
+
+
+async def written(home: House) -> Computer:
+    """A computer that runs and wrote something."""
+    computer = await home.launch()
+    await home.computers.bash(ACCOUNT, computer.id, "write", 5)
+    return computer
+
+
+async def crashed(home: House) -> Computer:
+    """One that wrote something when its server was killed."""
+    computer = await written(home)
+    home.backend.running[0].abandon()
+    await home.computers.aclose()
+    await home.own.remove([f"{computer.id}/1"], needed=())
+    home.backend.remains = {"m-1": {NOTE: b"kept"}}
+    computer = replace(computer, machine="m-1", wanted=True, layers=())
+    await home.records.save(computer)
+    return computer
+
+
+async def has_its_note(home: House, computer: Computer) -> bool:
+    await home.until(computer.id, ComputerStatus.RUNNING)
+    [machine] = [one for one in home.backend.running if one.files["/etc/hostname"] == f"{computer.hostname}\n".encode()]
+    return machine.files.get(NOTE) == b"kept"
+
+
+@pytest.mark.parametrize("change", ["bash", "stop"])
+async def test_a_machine_that_is_lost_leaves_its_files(tmp_path: Path, change: str) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        if change == "stop":
+            home.backend.capture_error = MachineLostError("the machine is gone")
+            stopping = asyncio.create_task(home.computers.stop(ACCOUNT, computer.id))
+            await asyncio.wait([stopping])
+            home.backend.capture_error = None
+        else:
+            with pytest.raises(ConflictError, match="machine is gone"):
+                await home.computers.bash(ACCOUNT, computer.id, "die", 5)
+        lost = await home.until(computer.id, ComputerStatus.ERROR)
+        assert "the machine is gone" in str(lost.error)
+        assert (await home.computers.start(ACCOUNT, computer.id)).error is None
+        assert await has_its_note(home, computer)
+        assert home.backend.remains == {}
+
+
+async def test_a_server_that_ends_without_room_leaves_the_disk_to_the_next(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        home.backend.capture_error = NO_ROOM
+        await home.computers.aclose()
+        assert home.backend.running == []
+        home.backend.capture_error = None
+        await home.next_server()
+        assert await has_its_note(home, computer)
+        assert home.backend.remains == {}
+
+
+async def test_what_cannot_be_taken_now_waits_on_its_disk(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await crashed(home)
+        home.backend.capture_error = NO_ROOM
+        await home.next_server()
+        waiting = await home.until(computer.id, ComputerStatus.ERROR)
+        assert str(waiting.error).startswith(PENDING)
+        assert "mend that and start it; until then the disk is kept" in str(waiting.error)
+        for change in (home.computers.start, home.computers.clone):
+            with pytest.raises(ConflictError, match=PENDING) as refused:
+                await change(ACCOUNT, computer.id)
+            assert refused.value.code == "files_pending"
+        assert list(home.backend.remains) == ["m-1"]
+        home.backend.capture_error = None
+        clone = await home.computers.clone(ACCOUNT, computer.id)
+        await home.computers.start(ACCOUNT, computer.id)
+        assert await has_its_note(home, computer)
+        assert await has_its_note(home, clone)
+        assert home.backend.remains == {}
+
+
+async def test_the_next_server_takes_it_by_itself(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await crashed(home)
+        for error in (NO_ROOM, NO_ROOM, None):
+            home.backend.capture_error = error
+            await home.next_server()
+        assert await has_its_note(home, computer)
+
+
+async def test_one_that_waits_can_be_deleted(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await crashed(home)
+        home.backend.capture_error = NO_ROOM
+        await home.next_server()
+        await home.computers.delete(ACCOUNT, computer.id)
+        assert home.backend.remains == {}
+        assert home.kept() == []
+
+
+async def test_a_clone_that_the_servers_end_stops_takes_nothing_from_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        await home.computers.stop(ACCOUNT, computer.id)
+        fetching, fetched = asyncio.Event(), asyncio.Event()
+
+        async def slowly(_: str) -> None:
+            fetching.set()
+            await fetched.wait()
+
+        monkeypatch.setattr(home.layers, "ensure_local", slowly)
+        cloning = asyncio.create_task(home.computers.clone(ACCOUNT, computer.id))
+        await fetching.wait()
+        await home.computers.aclose()
+        fetched.set()
+        with pytest.raises(ConflictError, match="the server ends"):
+            await cloning
+        assert home.kept() == [f"{computer.id}/1"]
+
+
+async def test_a_clone_of_one_that_is_stopped_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = asyncio.Event()
+    async with house(tmp_path, {**SCRIPT, "on_shutdown": Scripted(until=hook)}) as home:
+        computer, get = await written(home), home.goldens.get
+
+        async def stopped_meanwhile(key: str) -> object:
+            await home.computers.stop(ACCOUNT, computer.id)
+            return await get(key)
+
+        monkeypatch.setattr(home.goldens, "get", stopped_meanwhile)
+        with pytest.raises(ConflictError, match="the computer is stopping"):
+            await home.computers.clone(ACCOUNT, computer.id)
+        hook.set()
+        assert len(await home.computers.list(ACCOUNT)) == 1
+
+
+async def test_a_start_that_meets_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        await home.computers.aclose()
+
+        async def full(_: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(home.layers, "ensure_local", full)
+        await home.next_server()
+        failed = await home.until(computer.id, ComputerStatus.ERROR)
+        assert "disk is full" in str(failed.error)
+        monkeypatch.undo()
+        await home.computers.start(ACCOUNT, computer.id)
+        assert await has_its_note(home, computer)
+
+
+async def test_secrets_go_also_when_services_do_not_end(tmp_path: Path) -> None:
+    async with house(tmp_path, {"kill -TERM": Scripted(error=HostError("no answer"))}) as home:
+        computer = await home.launch()
+        await home.computers.stop(ACCOUNT, computer.id)
+        assert any("rm -rf /root/.env" in command.argv[-1] for command in home.backend.commands)
