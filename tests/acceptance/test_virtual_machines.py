@@ -115,6 +115,22 @@ def test_a_service_of_the_build_is_the_same_process_in_every_launch(vm_server: S
     assert first[1] != second[1]
 
 
+def test_a_computer_that_switches_itself_off_is_stopped_and_keeps_its_files(vm_server: Server) -> None:
+    ref, _ = vm_server.make((EXAMPLES / "hello.yaml").read_text())
+    computer = vm_server.launch(ref)["id"]
+    try:
+        vm_server.bash(computer, "echo kept >/srv/mark; (sleep 1; poweroff) >/dev/null 2>&1 &")
+        end = time.monotonic() + _READ
+        while (shown := vm_server.ask("GET", f"/computers/{computer}", 200))["status"] != "stopped":
+            assert (shown["status"] in ("running", "stopping"), time.monotonic() < end) == (True, True), shown
+            time.sleep(0.1)
+        assert shown["error"] is None
+        vm_server.change(computer, "start")
+        assert vm_server.bash(computer, "cat /srv/mark") == "kept\n"
+    finally:
+        vm_server.ask("DELETE", f"/computers/{computer}", 200)
+
+
 def test_a_changed_last_step_goes_on_in_the_machine_as_the_step_before_left_it(vm_server: Server) -> None:
     _, frames = vm_server.make(template("echo kept >/dev/shm/mark", "echo one"))
     assert frames[-1].data["result"] == "ready", dump(frames)

@@ -11,6 +11,7 @@ import pytest
 from house import ACCOUNT, House, house
 
 from ingot.errors import ConflictError, HostError, MachineLostError
+from ingot.machine.contract import POWERED_OFF
 from ingot.machine.scripted import Scripted
 from ingot.records.computer import Computer, ComputerStatus
 
@@ -67,6 +68,23 @@ async def test_a_machine_that_is_lost_leaves_its_files(tmp_path: Path, change: s
         assert (await home.computers.start(ACCOUNT, computer.id)).error is None
         assert await has_its_note(home, computer)
         assert home.backend.remains == {}
+
+
+async def test_a_machine_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        off, gone, run = await written(home), await written(home), await home.launch(test_run=True)
+        for machine, code in zip(home.backend.running, (POWERED_OFF, None, POWERED_OFF), strict=True):
+            machine.lost = MachineLostError("it is no more", code=code)
+        stopped, lost = (
+            await home.until(off.id, ComputerStatus.STOPPED),
+            await home.until(gone.id, ComputerStatus.ERROR),
+        )
+        assert (stopped.error, stopped.wanted) == (None, False)
+        assert (lost.error, lost.wanted) == ("it is no more", False)
+        for computer in (off, gone):
+            await home.computers.start(ACCOUNT, computer.id)
+            assert await has_its_note(home, computer)
+        assert run.id not in [one.id for one in await home.computers.list(ACCOUNT)]
 
 
 async def test_a_server_that_ends_without_room_leaves_the_disk_to_the_next(tmp_path: Path) -> None:

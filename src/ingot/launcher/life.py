@@ -33,7 +33,7 @@ from ingot.launcher.shell import run_command
 from ingot.launcher.supplies import Start
 from ingot.launcher.switching import boot, shut_down
 from ingot.launcher.tracked import Tracked, words_of
-from ingot.machine.contract import Backend, Captured, Machine, Terminal, Viewer
+from ingot.machine.contract import POWERED_OFF, Backend, Captured, Machine, Terminal, Viewer
 from ingot.records.computer import ComputerStatus, ShellResult
 from ingot.records.machine import Command
 from ingot.records.template import Template
@@ -44,6 +44,7 @@ T = TypeVar("T")
 
 MOST_VIEWERS = MOST_TERMINALS = 8
 _KEEPING = 600.0
+_LOOK = 1.0
 
 
 class Ending(Enum):
@@ -234,7 +235,7 @@ class Life:
                         await self._begin(machine)
             await self._take_up()
         except IngotError as error:
-            log.warning("computer failed: %s", error, extra={"action": "computer_failed", "computer": computer.id})
+            log.warning("computer ended: %s", error, extra={"action": "computer_failed", "computer": computer.id})
             failure = await self._take_up_after(error)
         except Exception as error:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
@@ -269,14 +270,16 @@ class Life:
             self._mark(ComputerStatus.STOPPING)
             await take_up(self._tracked, self._backend, self._own)
 
-    async def _take_up_after(self, error: Exception) -> str:
-        """The same after a failure; all that went wrong, in words."""
+    async def _take_up_after(self, error: Exception) -> str | None:
+        """The same after a failure; all that went wrong, in words. One that switched itself off is no failure."""
+        went_off = isinstance(error, MachineLostError) and error.code == POWERED_OFF and self._ran
+        told = [] if went_off else [words_of(error)]
         try:
             await self._take_up()
         except Exception as another:
             log.warning("a computer's files wait", exc_info=another, extra={"computer": self._tracked.computer.id})
-            return f"{words_of(error)}; {words_of(another)}"
-        return words_of(error)
+            told.append(words_of(another))
+        return "; ".join(told) or None
 
     async def _close(self, failure: str | None) -> None:
         """What the computer is now that it has no machine."""
@@ -297,7 +300,7 @@ class Life:
         self.settled.set()
         if self._verdict is not None and not self._verdict.done():
             self._verdict.set_result(False)
-        await self._wait_for_end()
+        await self._wait_for_end(machine)
 
     async def _finish(self, machine: Machine) -> bool:
         """Whether the machine can go: False when what the computer wrote cannot be kept."""
@@ -309,6 +312,7 @@ class Life:
             self._ending = Ending.DROP if self._tracked.computer.test_run else Ending.STOP
         ending = self._ending
         if self._lost is not None:
+            self._tracked.set(wanted=ending is Ending.CLOSE)
             raise self._lost
         self._mark(_MEANWHILE[ending], wanted=ending in (Ending.RESTART, Ending.CLOSE))
         await self._tracked.note()
@@ -344,14 +348,19 @@ class Life:
         tracked.set(layers=(*tracked.computer.layers, name), machine=None)
         await tracked.save()
 
-    async def _wait_for_end(self) -> None:
+    async def _wait_for_end(self, machine: Machine) -> None:
+        """Until somebody asks for it, it has been idle for long enough, or its machine is gone."""
         while not self._end.is_set():
-            rest = None if self._start.idle is None else self._used + self._start.idle - _now()
-            if rest is not None and rest <= 0 and not self._busy:
+            rest = _LOOK if self._start.idle is None else self._used + self._start.idle - _now()
+            if rest <= 0 and not self._busy:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if rest is None else max(rest, 1.0 if self._busy else 0.0)):
+                async with asyncio.timeout(min(_LOOK, rest if rest > 0 else _LOOK)):
                     await self._end.wait()
+            try:
+                machine.check()
+            except MachineLostError as error:
+                self._lose(error)
 
     def _mark(self, status: ComputerStatus, **changes: Any) -> None:
         """One that is being deleted shows nothing else."""

@@ -80,6 +80,9 @@ class Finding:
     needed: bool = True
 
 
+POWERED_OFF = "powered_off"
+
+
 class Terminal(ABC):
     """A shell on a terminal of its own. One task at a time reads, one writes; both may go on at once. It ends when its
     shell ends, when its context is left, at a `checkpoint`, and with its machine."""
@@ -145,6 +148,10 @@ class Machine(ABC):
     async def copy(self, into: Path) -> Captured:
         """Captures the same files without disturbing the machine: no process ends, and the next `checkpoint`
         or `copy` captures them again. Processes are stopped while it works."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raises MachineLostError when it has ended by itself; its code is POWERED_OFF when it switched itself off."""
 
     @abstractmethod
     def abandon(self) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import zstandard
 
-from ingot.errors import CorruptStoreError, MachineDiskError, MachineError
+from ingot.errors import CorruptStoreError, MachineDiskError, MachineError, MachineLostError
 from ingot.machine.contract import (
     NO_ENVIRONMENT,
     Backend,
@@ -61,6 +61,7 @@ class ScriptedMachine(Machine):
         self.id, self.spec, self.files = name, spec, files
         self._backend = backend
         self.abandoned = False
+        self.lost: MachineLostError | None = None
         self._changed: dict[str, bytes] = {}
         self._downloads: tuple[DownloadMount, ...] = ()
         self._terminals: set[ScriptedTerminal] = set()
@@ -131,6 +132,10 @@ class ScriptedMachine(Machine):
     async def _captured(self, files: Mapping[str, bytes], into: Path) -> Captured:
         self._backend.check_capture()
         return await _capture(dict(files), into)
+
+    def check(self) -> None:
+        if self.lost is not None:
+            raise self.lost
 
     def abandon(self) -> None:
         self.abandoned = True

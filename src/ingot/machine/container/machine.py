@@ -161,6 +161,12 @@ class ContainerMachine(Machine):
             finally:
                 self._moving.set()
 
+    def check(self) -> None:
+        if self._container.lost:
+            raise MachineLostError("the machine has ended: its first process is gone")
+        if self._carrier is not None:
+            self._carrier.check()
+
     def abandon(self) -> None:
         self.abandoned = True
 
@@ -189,10 +195,7 @@ class ContainerMachine(Machine):
 
     async def _ensure_started(self) -> None:
         async with self._starting:
-            if self._container.lost:
-                raise MachineLostError("the machine has ended: its first process is gone")
-            if self._carrier is not None:
-                self._carrier.check()
+            self.check()
             if not self._container.started:
                 await uninterrupted(self._container.start(self._config()))
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from ingot.errors import MachineError, MachineLostError
-from ingot.machine.contract import Viewer
+from ingot.machine.contract import POWERED_OFF, Viewer
 from ingot.machine.qemu.control import Control
 from ingot.machine.qemu.hardware import Places
 from ingot.process import started
@@ -62,6 +62,14 @@ class Emulator:
             if status in ("failed", "cancelled") or time.monotonic() > deadline:
                 raise MachineLostError(f"the machine's state cannot be captured: {status}{self.last_words()}")
             await asyncio.sleep(_POLL)
+
+    def check(self) -> None:
+        """Raises MachineLostError when QEMU has ended."""
+        status = self._process.returncode
+        if status == 0:
+            raise MachineLostError("the machine switched itself off", code=POWERED_OFF)
+        if status is not None:
+            raise MachineLostError(f"the machine has ended: QEMU is gone (status {status}){self.last_words()}")
 
     async def failed_writes(self) -> int:
         """How often this host did not take what the machine wrote to its disk, since it began."""

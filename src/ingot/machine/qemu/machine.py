@@ -183,6 +183,11 @@ class QemuMachine(Machine):
             await uninterrupted(self._copy_disk(into / LAYER_DISK))
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
+    def check(self) -> None:
+        self._emulator.check()
+        if self._carrier is not None:
+            self._carrier.check()
+
     def abandon(self) -> None:
         self._home.abandoned = True
 
