@@ -224,15 +224,15 @@ class Life:
         try:
             label = f"computer {computer.instance_id} {computer.ref}"
             stack = await self._merging.stack(self._tracked, self._start.golden)
-            async with self._backend.open(computer.spec, stack, label=label, hostname=computer.hostname) as machine:
+            opening = self._backend.open(computer.spec, stack, label=label, hostname=computer.hostname)
+            async with opening as machine, self._losing_nothing(machine):
                 self._mark(ComputerStatus.STARTING, machine=machine.id)
                 await self._tracked.note()
-                async with self._losing_nothing(machine):
-                    if self._backend.has_screen and computer.vnc_password is not None:
-                        await machine.set_screen_password(computer.vnc_password)
+                if self._backend.has_screen and computer.vnc_password is not None:
+                    await machine.set_screen_password(computer.vnc_password)
+                await self._begin(machine)
+                while not await self._finish(machine):
                     await self._begin(machine)
-                    while not await self._finish(machine):
-                        await self._begin(machine)
             await self._take_up()
         except IngotError as error:
             log.warning("computer ended: %s", error, extra={"action": "computer_failed", "computer": computer.id})
