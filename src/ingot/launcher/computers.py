@@ -272,7 +272,7 @@ class Computers:
                 undoing.pop_all()
         except BaseException:
             self._entries.pop(computer.id, None)
-            await asyncio.shield(self._own.remove_those_of(computer.id))
+            await asyncio.shield(self._own.remove_those_of(computer.id, self._needed()))
             raise
         await self._settled(life)
         return tracked.computer
@@ -348,6 +348,7 @@ class Computers:
             await self._backend.discard(tracked.computer.machine)
         self._entries.pop(computer.id, None)
         await self._own.remove(tracked.computer.layers, self._needed())
+        await self._own.remove_those_of(computer.id, self._needed())
         if not computer.test_run:
             await self._records.remove(computer.id)
 

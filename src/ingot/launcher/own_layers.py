@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingot.machine.threads import in_thread
 from ingot.storage.durable import make_directories, sync_directory
 from ingot.store.tree import remove_tree
 
@@ -51,7 +52,7 @@ class OwnLayers:
 
     async def keep(self, new: NewLayer) -> str:
         """Gives a filled, durable layer its name, which is returned."""
-        await asyncio.to_thread(self._rename, new)
+        await in_thread(lambda: self._rename(new))
         return new.name
 
     def find_later(self, computer_id: str, names: Collection[str]) -> list[str]:
@@ -70,17 +71,17 @@ class OwnLayers:
                 with contextlib.suppress(OSError):
                     self.path(name).parent.rmdir()
 
-    async def remove_those_of(self, computer_id: str) -> None:
-        """Removes all that were made for a computer that no other was made from."""
-        await remove_tree(self._directory / computer_id)
+    async def remove_those_of(self, computer_id: str, needed: Collection[str]) -> None:
+        """Removes all that were made for a computer, finished or not, but the `needed`."""
+        home = self._directory / computer_id
+        await self.remove([f"{computer_id}/{place.name}" for place in home.glob("*")], needed)
+        with contextlib.suppress(OSError):
+            home.rmdir()
 
     async def sweep(self, needed: Collection[str]) -> None:
         """Removes everything but the `needed`: what a server that was killed was making or removing."""
-        homes = [home for home in self._directory.glob("*") if home.is_dir()]
-        for home in homes:
-            await self.remove([f"{home.name}/{place.name}" for place in home.iterdir()], needed)
-            with contextlib.suppress(OSError):
-                home.rmdir()
+        for home in [home for home in self._directory.glob("*") if home.is_dir()]:
+            await self.remove_those_of(home.name, needed)
 
     def _next(self, computer_id: str) -> NewLayer:
         home = self._directory / computer_id
