@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from ingot.records.event import Phase
 from tests.console.builds import begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
@@ -74,24 +73,6 @@ async def test_a_network_that_is_gone_for_a_while(
     await log.is_connection("resumed")
     steady.end_build()
     await has_all(log)
-
-
-async def test_a_page_that_nobody_sees_learns_the_end(server: Server, open_page: OpenPage) -> None:
-    build = await begin_build(server)
-    await build.enter(Phase.INSTALL)
-    await build.say("compiling")
-    log = LogPage(await open_page(build.path))
-    await log.sees("compiling")
-    await log.page.evaluate("""() => {
-      window.requestAnimationFrame = () => 0;
-      Object.defineProperty(document, "hidden", { get: () => true });
-      document.dispatchEvent(new Event("visibilitychange"));
-    }""")
-    for number in range(50):
-        await build.say(f"unseen {number}")
-    await build.end()
-    await log.is_connection("ended")
-    await log.sees("golden snapshot ready")
 
 
 async def test_a_log_without_an_end_is_live_until_it_ends(server: Server, open_page: OpenPage) -> None:

@@ -2,6 +2,8 @@ import type { Log } from "../log";
 import { ticking, useNow } from "./times";
 import "./connection.css";
 
+const PARKED = "Other tabs have the connections that a browser opens to a server. Go into this one, and it is live.";
+
 /** Where the stream is, as it is. */
 export function ConnectionState({ log }: { log: Log }) {
   const now = log.connection.value;
@@ -11,6 +13,8 @@ export function ConnectionState({ log }: { log: Log }) {
     case "live":
       if (!now.resumed) return <Told tone="ok" text="Live" hint="Every line arrives as it is printed." />;
       return <Told tone="ok" text="Live, nothing lost" hint="The connection was away and went on where it stopped." />;
+    case "parked":
+      return <Told tone="" text={`Looks every ${ticking(now.every)}`} hint={PARKED} />;
     case "ended":
       return <Told tone="" text="Complete" hint="The build is over and its whole log is here." />;
     case "waiting":

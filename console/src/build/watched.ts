@@ -43,6 +43,7 @@ export function useWatched(ref: string, wanted: number | null): Watched {
   const attempts = usePoll((signal) => getAttempts(ref, signal), null, [ref]);
   const connection = useOf(log, stateOf);
   const refused = useOf(log, refusalOf);
+  const hasBegun = useOf(log, leftTheQueue);
   const current = build.value?.attempt ?? null;
   const number = wanted ?? log.attempt.value ?? current;
   const detail = usePoll(
@@ -64,6 +65,7 @@ export function useWatched(ref: string, wanted: number | null): Watched {
     detail.reload();
   });
   useChange(end !== null, build.reload);
+  useChange(hasBegun, refresh); // also where nobody looks: the page's title tells it
   useChange(connection, (before) => before === "waiting" && refresh());
   useChange(session.value, () => refused !== null && reopen());
   useEffect(() => {
@@ -105,6 +107,10 @@ export function useOf<T>(log: Log, tell: (log: Log) => T): T {
 
 function stateOf(log: Log): Connection["state"] {
   return log.connection.value.state;
+}
+
+function leftTheQueue(log: Log): boolean {
+  return log.sections.value.some((section) => section.phase !== "publish");
 }
 
 function refusalOf(log: Log): string | null {

@@ -1,14 +1,17 @@
 /** What the page and its worker tell each other. */
 
 import type { Connection, End, Section } from "./types.ts";
+import type { Tab } from "./worker/places.ts";
 
 export type ToWorker =
-  | { kind: "open"; url: string; attempt: number | null }
+  | { kind: "open"; url: string; attempt: number | null; tab: Tab }
+  | { kind: "seen"; shown: boolean; at: number } // one went into the page, or left it
+  | { kind: "freeze" } // the page does nothing any more until it is seen again
   | { kind: "shown" } // the page has put the last update on the screen: the next one may come
   | { kind: "rows"; lines: Uint32Array }
   | { kind: "search"; id: number; text: string; regex: boolean }
   | { kind: "text"; id: number; first: number; last: number }
-  | { kind: "wake" } // the network is back, or the page is seen again
+  | { kind: "wake" } // the network is back, the page is seen again, or somebody does not want to wait
   | { kind: "close" };
 
 /** Lines from the search with `id`; `done`: all lines that are here were looked at. */

@@ -5,6 +5,7 @@ import { templatePath } from "../api/client";
 import type { Found, FromWorker, ToWorker, Update } from "./messages";
 import { RowCache } from "./rows";
 import type { Connection, End, Log, Section } from "./types";
+import { watchTab } from "./tab";
 import { Growing } from "./worker/growing.ts";
 
 const HIDDEN_MS = 250;
@@ -48,6 +49,7 @@ export class PageLog implements Log {
   #lastId = 0;
   #path: string;
   #wake = () => document.hidden || this.retry();
+  #unwatch: () => void;
 
   constructor(
     readonly ref: string,
@@ -58,9 +60,13 @@ export class PageLog implements Log {
     this.#worker = new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "log" });
     this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#take(event.data);
     this.rows = new RowCache((lines) => this.#send({ kind: "rows", lines }));
-    this.#send({ kind: "open", url: new URL(this.#path, location.href).href, attempt });
+    const { tab, unwatch } = watchTab((change) => {
+      this.#send(change);
+      this.#wake();
+    });
+    this.#unwatch = unwatch;
+    this.#send({ kind: "open", url: new URL(this.#path, location.href).href, attempt, tab });
     addEventListener("online", this.#wake);
-    document.addEventListener("visibilitychange", this.#wake);
   }
 
   reveal(line: number): void {
@@ -73,7 +79,7 @@ export class PageLog implements Log {
 
   close(): void {
     removeEventListener("online", this.#wake);
-    document.removeEventListener("visibilitychange", this.#wake);
+    this.#unwatch();
     this.#send({ kind: "close" });
     for (const told of this.#texts.values()) told(null);
     this.#texts.clear();

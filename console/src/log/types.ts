@@ -12,6 +12,7 @@ export type Mark = "running" | "done" | "cached" | "failed" | "cancelled" | "tim
 export type Connection =
   | { state: "connecting" }
   | { state: "live"; resumed: boolean } // resumed: it was away and came back without loss
+  | { state: "parked"; every: number } // other tabs have the connections: it looks so often, in milliseconds
   | { state: "waiting"; until: number; tries: number; why: string } // `until`: when it tries again, Date.now() time
   | { state: "ended" }
   | { state: "refused"; status: number; code: string; message: string };

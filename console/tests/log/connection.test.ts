@@ -2,17 +2,17 @@ import assert from "node:assert/strict";
 import { mock, test, type TestContext } from "node:test";
 import { Stream, type Reader } from "../../src/log/worker/connection.ts";
 
-type Answer = () => Promise<Response>;
+type Answer = (signal: AbortSignal) => Promise<Response>;
 const HEADERS = { "content-type": "text/event-stream; charset=utf-8", "x-build-resumed-from": "start" };
 
 /** A stream against answers in turn, and what it told. `silent` answers never end. */
-function followed(context: TestContext, answers: Answer[], last: string | null = null) {
+function followed(context: TestContext, answers: Answer[], last: string | null = null, every: number | null = null) {
   const states: string[] = [];
-  const asked: { id: string | null; signal: AbortSignal }[] = [];
-  context.mock.method(globalThis, "fetch", (_: string, init: RequestInit) => {
-    asked.push({ id: new Headers(init.headers).get("last-event-id"), signal: init.signal! });
+  const asked: { url: string; id: string | null; signal: AbortSignal }[] = [];
+  context.mock.method(globalThis, "fetch", (url: string, init: RequestInit) => {
+    asked.push({ url, id: new Headers(init.headers).get("last-event-id"), signal: init.signal! });
     const answer = answers[asked.length - 1] ?? gone;
-    return Promise.race([answer(), aborted(init.signal!)]);
+    return Promise.race([answer(init.signal!), aborted(init.signal!)]);
   });
   let isOver = false;
   const reader: Reader = {
@@ -28,7 +28,7 @@ function followed(context: TestContext, answers: Answer[], last: string | null =
     },
   };
   const waits: number[] = [];
-  const stream = new Stream(reader, () => "http://x/events");
+  const stream = new Stream(reader, (follow) => (follow ? "http://x/events" : "http://x/look"), every);
   const done = stream.follow();
   return { stream, states, waits, asked, done };
 }
@@ -38,7 +38,11 @@ const ended =
   (text: string): Answer =>
   () =>
     Promise.resolve(new Response(text, { headers: HEADERS }));
-const silent: Answer = () => Promise.resolve(new Response(new ReadableStream(), { headers: HEADERS }));
+const silent: Answer = (signal) => {
+  const start = (body: ReadableStreamDefaultController) =>
+    signal.addEventListener("abort", () => body.error(signal.reason));
+  return Promise.resolve(new Response(new ReadableStream({ start }), { headers: HEADERS }));
+};
 const refused =
   (status: number, body = "{}"): Answer =>
   () =>
@@ -165,5 +169,43 @@ withClock("a page that wakes does not wait, and mistrusts a silent connection so
   await pass(10_000);
   stream.wake();
   assert.equal(asked[1]!.signal.aborted, true);
+  stream.close();
+});
+
+withClock("without a place it looks now and then, from its last line on, and learns the end", async (context) => {
+  const { states, asked, done } = followed(context, [ended("x"), ended("y"), ended("end")], "3-7", 10_000);
+  for (let turn = 0; turn < 3; turn++) await pass(10_000);
+  await done;
+  assert.deepEqual(states, ["connecting", "parked", "parked", "ended"]);
+  assert.deepEqual(
+    asked.map(({ url, id }) => `${url} ${id}`),
+    Array(3).fill("http://x/look 3-7"),
+  );
+});
+
+withClock("a connection is given up at once, and is there again at once", async (context) => {
+  const { states, asked, stream } = followed(context, [silent, silent], "3-7");
+  await pass(0);
+  stream.look(10_000);
+  await pass(0);
+  assert.equal(asked[0]!.signal.aborted, true);
+  assert.equal(states.at(-1), "parked");
+  stream.look(null);
+  await pass(0);
+  assert.deepEqual(states, ["connecting", "live", "parked", "connecting", "live"]);
+  assert.equal(asked[1]!.url, "http://x/events");
+  stream.close();
+});
+
+withClock("a look that fails says so and comes again", async (context) => {
+  const { states, asked, stream } = followed(context, [gone, ended("x")], null, 10_000);
+  await pass(0);
+  assert.equal(states.at(-1), "waiting 1 the server cannot be reached");
+  await pass(300);
+  await pass(0);
+  assert.equal(states.at(-1), "parked");
+  stream.wake();
+  await pass(0);
+  assert.equal(asked.length, 3);
   stream.close();
 });

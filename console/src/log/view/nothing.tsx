@@ -12,6 +12,7 @@ export function Nothing({ log }: { log: PageLog }) {
     );
   }
   if (connection.state === "ended") return <Empty title="This log has no lines" />;
-  if (connection.state === "live") return <Empty title="Waiting for the first line …" />;
+  if (connection.state === "live" || connection.state === "parked")
+    return <Empty title="Waiting for the first line …" />;
   return <Loading what="the log" />;
 }

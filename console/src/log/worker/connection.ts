@@ -1,4 +1,5 @@
-/** The event stream that comes back by itself. It knows bytes, ids and states, not what frames mean. */
+/** The event stream that comes back by itself. It knows bytes, ids and states, not what frames mean. It stays connected,
+ * or looks now and then, where other tabs have the connections. */
 
 import type { Connection } from "../types.ts";
 
@@ -8,6 +9,8 @@ const LONGEST_PAUSE_MS = 10_000;
 const STEADY_MS = 10_000;
 const CHECK_MS = 5_000;
 const STREAM = "text/event-stream";
+/** Why a connection ends whose log stays or looks from now on. */
+const MOVED = new DOMException("the log goes on in another way", "AbortError");
 
 export interface Reader {
   /** The id after which to go on, null for all. */
@@ -27,7 +30,8 @@ export class Stream {
   /** What the server asked for with `retry:`, in milliseconds. */
   retryMs = 1000;
   #reader: Reader;
-  #address: () => string;
+  #address: (follow: boolean) => string;
+  #every: number | null;
   #connected = false;
   #tries = 0;
   #heard = 0;
@@ -36,9 +40,11 @@ export class Stream {
   #closed = false;
   #watch: ReturnType<typeof setInterval> | undefined;
 
-  constructor(reader: Reader, address: () => string) {
+  /** `every`: see `look`. */
+  constructor(reader: Reader, address: (follow: boolean) => string, every: number | null = null) {
     this.#reader = reader;
     this.#address = address;
+    this.#every = every;
   }
 
   /** Returns when the stream is over, refused or closed. */
@@ -48,9 +54,19 @@ export class Stream {
     while (!this.#closed) {
       const why = await this.#connect();
       if (why === null || this.#closed) break;
-      await this.#pause(why);
+      if (why === "") await this.#rest();
+      else await this.#pause(why);
     }
     clearInterval(this.#watch);
+  }
+
+  /** Looks so often for what is new, in milliseconds, and has no connection in between; null: stays connected. */
+  look(every: number | null): void {
+    const was = this.#every;
+    if (every === was) return;
+    this.#every = every;
+    if (every === null || was === null) this.#abort?.abort(MOVED);
+    if (every === null || (was !== null && every < was)) this.#wake?.();
   }
 
   /** Progress: the next pause is a short one again. */
@@ -70,7 +86,7 @@ export class Stream {
     this.#abort?.abort();
   }
 
-  /** One connection to its end; why it is to be tried again, or null. */
+  /** One connection to its end; why it is to be tried again, "" where nothing is wrong, null where all is here. */
   async #connect(): Promise<string | null> {
     this.#abort = new AbortController();
     this.#heard = Date.now();
@@ -78,6 +94,7 @@ export class Stream {
       return await this.#read(this.#abort.signal);
     } catch (error) {
       if (error instanceof StreamError) return error.message;
+      if (this.#abort.signal.reason === MOVED) return "";
       if (this.#abort.signal.aborted) return `nothing was heard for ${SILENCE_MS / 1000} s`;
       return this.#connected ? "the connection broke off" : "the server cannot be reached";
     } finally {
@@ -91,8 +108,10 @@ export class Stream {
     const last = this.#reader.lastId();
     if (last !== null) headers["Last-Event-ID"] = last;
     const resumed = last !== null;
+    const every = this.#every;
+    const address = this.#address(every === null);
     this.#connected = false;
-    const answer = await fetch(this.#address(), { headers, cache: "no-store", credentials: "same-origin", signal });
+    const answer = await fetch(address, { headers, cache: "no-store", credentials: "same-origin", signal });
     this.#heard = Date.now();
     const kind = answer.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
     if (answer.status === 204) return this.#over();
@@ -104,7 +123,7 @@ export class Stream {
     const fromStart = answer.headers.get("x-build-resumed-from") === "start";
     const attempt = Number(answer.headers.get("x-build-attempt")) || null;
     this.#reader.began({ attempt, fromStart, clock: clockAhead(answer.headers.get("date")) });
-    this.#reader.connection({ state: "live", resumed: resumed && !fromStart });
+    if (every === null) this.#reader.connection({ state: "live", resumed: resumed && !fromStart });
     const reader = answer.body.getReader();
     for (;;) {
       const { done, value } = await reader.read();
@@ -114,7 +133,8 @@ export class Stream {
       await this.#reader.feed(value);
       if (this.#reader.isOver()) return this.#over();
     }
-    return this.#reader.isOver() ? this.#over() : "the stream ended before the build did";
+    if (this.#reader.isOver()) return this.#over();
+    return every === null ? "the stream ended before the build did" : "";
   }
 
   #over(): null {
@@ -135,12 +155,26 @@ export class Stream {
     const wait = this.#nextWait();
     this.#tries++;
     this.#reader.connection({ state: "waiting", until: Date.now() + wait, tries: this.#tries, why });
+    await this.#sleep(wait);
+    if (!this.#closed) this.#reader.connection({ state: "connecting" });
+  }
+
+  /** Until it looks again, or stays connected again. */
+  async #rest(): Promise<void> {
+    this.#tries = 0;
+    if (this.#every !== null) {
+      this.#reader.connection({ state: "parked", every: this.#every });
+      await this.#sleep(this.#every);
+    }
+    if (!this.#closed && this.#every === null) this.#reader.connection({ state: "connecting" });
+  }
+
+  async #sleep(wait: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, wait);
       this.#wake = () => (clearTimeout(timer), resolve());
     });
     this.#wake = null;
-    if (!this.#closed) this.#reader.connection({ state: "connecting" });
   }
 
   /** The first pause is short, a server that asks for a longer one gets it, and watchers do not come back in step. */

@@ -4,22 +4,28 @@ import type { FromWorker, ToWorker } from "../messages.ts";
 import { Stream } from "./connection.ts";
 import { Engine } from "./engine.ts";
 import { FrameParser } from "./frames.ts";
+import { CHANNEL, Places, type Tab } from "./places.ts";
 import { nextTurn } from "./turns.ts";
 
 const PIECE = 256 * 1024;
 const BUSY_MS = 12;
+/** How often a log without a place looks for what is new: while it is in view, and while it is not. */
+const SHOWN_MS = 2_000;
+const HIDDEN_MS = 10_000;
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const engine = new Engine();
 const parser = new FrameParser(engine);
 let stream: Stream | null = null;
+let places: Places | null = null;
+let isShown = false;
 let pageIsBusy = false;
 let hasNews = false;
 let isSearching = false;
 
 scope.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (message.kind === "open") void open(message.url, message.attempt);
+  if (message.kind === "open") void open(message.url, message.attempt, message.tab);
   else if (message.kind === "shown") shown();
   else if (message.kind === "rows") send(engine.rows(message.lines));
   else if (message.kind === "text") {
@@ -29,13 +35,23 @@ scope.onmessage = (event: MessageEvent<ToWorker>) => {
     void search();
     changed();
   } else if (message.kind === "wake") stream?.wake();
-  else close();
+  else if (message.kind === "seen") {
+    isShown = message.shown;
+    places?.see(message.shown, message.at);
+  } else if (message.kind === "freeze") {
+    places?.leave();
+    stream?.look(HIDDEN_MS);
+  } else close();
 };
 
-async function open(url: string, attempt: number | null): Promise<void> {
+async function open(url: string, attempt: number | null, tab: Tab): Promise<void> {
   engine.attempt = attempt;
+  isShown = tab.shown;
   // Once it is known, the attempt is asked for by its number: a newer one never takes its place.
-  const address = () => (engine.attempt === null ? url : `${url}?attempt=${engine.attempt}`);
+  const address = (follow: boolean) => {
+    const query = [engine.attempt !== null && `attempt=${engine.attempt}`, !follow && "follow=0"].filter(Boolean);
+    return query.length > 0 ? `${url}?${query.join("&")}` : url;
+  };
   let busySince = 0;
   stream = new Stream(
     {
@@ -64,10 +80,16 @@ async function open(url: string, attempt: number | null): Promise<void> {
       },
     },
     address,
+    isShown ? null : HIDDEN_MS,
   );
   engine.onRetry = (milliseconds) => stream && (stream.retryMs = milliseconds);
   scope.addEventListener("online", () => stream?.wake());
+  places = new Places(new BroadcastChannel(CHANNEL), tab, (has) => {
+    stream?.look(has ? null : isShown ? SHOWN_MS : HIDDEN_MS);
+  });
   await stream.follow();
+  places.leave();
+  places = null;
   changed();
 }
 
@@ -105,5 +127,6 @@ function send(message: FromWorker): void {
 
 function close(): void {
   stream?.close();
+  places?.leave();
   scope.close();
 }
