@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import expect
 
 from ingot.records.build import Failure, FailureCode
@@ -80,6 +82,25 @@ async def test_a_failed_log_that_is_opened_later_shows_the_error(server: Server,
     log = LogPage(await open_page(build.path))
     await log.sees("build failed: run make ended with exit code 2")
     await log.sees("line 399")
+
+
+async def test_a_failure_is_shown_by_what_the_command_said_last(server: Server, open_page: OpenPage) -> None:
+    build = await making(server)
+    await build.say(*MANY)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 399")
+    await build.failed(2, 3, "run make")
+    await build.say(*(f"left behind {number}" for number in range(100)), source="builder")
+    await build.end(STEP_FAILED)
+    for _ in range(2):
+        await log.is_connection("ended")
+        await log.sees("line 399")
+        await log.misses("build failed: run make")
+        await log.wheel(-4000)
+        await log.misses("line 399")
+        await log.page.get_by_role("link", name=re.compile("^line ")).click()
+        await log.sees("line 399")
+        await log.page.reload()
 
 
 async def test_a_cancelled_build_ends_where_it_was(server: Server, open_page: OpenPage) -> None:

@@ -1,5 +1,5 @@
 import { may } from "../session";
-import type { Log } from "../log";
+import { failingLine, type Log } from "../log";
 import type { Failure } from "./api";
 import { FailureNotice } from "./ending";
 import { attemptPath } from "./head";
@@ -42,7 +42,7 @@ export function BuildNotices({ watched, work, took }: { watched: Watched; work: 
 
 function Ending({ watched, work, took }: { watched: Watched; work: Work; took: Took }) {
   const { log, number, own, detail, end, build, isCurrent } = watched;
-  const line = useOf(log, failingLine);
+  const line = useOf(log, lineOfFailure);
   const failure = failureOf(watched);
   if (failure === null || number === null || (end === null && own?.finished_at === null)) return null;
   return (
@@ -85,8 +85,6 @@ function failureOf({ own, end, build, isCurrent, number }: Watched): Failure | n
   return { code: code as Failure["code"], step, exit_code: exit_code ?? null, message, last_lines: [] };
 }
 
-function failingLine(log: Log): number {
-  if (log.end.value === null) return -1;
-  const stopped = log.sections.value.findLast((section) => section.mark !== "done" && section.mark !== "cached");
-  return stopped?.last ?? log.lines.value - 1;
+function lineOfFailure(log: Log): number {
+  return log.end.value === null ? -1 : failingLine(log.sections.value, log.lines.value);
 }

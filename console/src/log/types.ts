@@ -28,6 +28,8 @@ export interface Section {
   ended: number | null;
   first: number;
   last: number;
+  /** The last line that a command printed, and no empty one; -1 where none printed any. */
+  output: number;
   warnings: number;
 }
 

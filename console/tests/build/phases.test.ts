@@ -6,7 +6,7 @@ import type { Attempt, BuildObject } from "../../src/build/api.ts";
 import type { End, Phase, Section } from "../../src/log/types.ts";
 
 function section(phase: Phase, began: number, first = -1): Section {
-  return { phase, step: null, mark: "running", began, ended: null, first, last: first, warnings: 0 };
+  return { phase, step: null, mark: "running", began, ended: null, first, last: first, output: -1, warnings: 0 };
 }
 
 const RUNNING = [

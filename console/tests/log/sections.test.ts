@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { failingLine } from "../../src/log/failing.ts";
 import { encoded, event, fed, type Event } from "./stream.ts";
 
 const builder = (line: string, more: Partial<Event> = {}) => event(line, { source: "builder", ...more });
@@ -92,4 +93,19 @@ test("there is an end to the number of sections, not of lines", () => {
   assert.equal(news.lines, 61_000);
   assert.ok(news.sections.items.length <= 60_000);
   assert.equal(news.sections.items.at(-1)!.last, 60_999);
+});
+
+/** The text of the line that a failure is shown by. */
+function shownOf(events: Event[]): string {
+  const { sections, lines } = fed(encoded(events)).news();
+  return events[failingLine(sections.items, lines)]!.line;
+}
+
+test("a failure is shown by the last line that what failed printed, else by the end", () => {
+  const failed = builder("step 2/3 run make: failed after 8.0s (exit code 2)");
+  const end = event("build failed: it ended", { ...terminal, source: "builder", result: "failed" });
+  assert.equal(shownOf([...BEFORE, event(""), failed, end]), "careful");
+  assert.equal(shownOf([...BEFORE.slice(0, 4), failed, end]), "build failed: it ended");
+  const late = event("build timed out", { ...terminal, phase: "timeout", source: "builder", result: "timed_out" });
+  assert.equal(shownOf([...BEFORE, late]), "careful");
 });

@@ -10,7 +10,7 @@ import { Growing } from "../../src/log/worker/growing.ts";
 import { numbers } from "./stream.ts";
 
 function section(first: number, last: number): Section {
-  return { phase: "install", step: null, mark: "done", began: 0, ended: 1, first, last, warnings: 0 };
+  return { phase: "install", step: null, mark: "done", began: 0, ended: 1, first, last, output: -1, warnings: 0 };
 }
 
 const SECTIONS = [section(0, 9), section(-1, -1), section(10, 10), section(11, 99)];

@@ -1,6 +1,7 @@
 /** How one looks at a log: what is open, filtered, selected, and whether the view moves with the newest line. */
 
 import { computed, effect, signal } from "@preact/signals";
+import { failingLine } from "../failing.ts";
 import type { PageLog } from "../page-log";
 import type { Section } from "../types";
 import { Growing } from "../worker/growing.ts";
@@ -264,6 +265,7 @@ export class ViewState {
   #showFailure(): void {
     const end = this.log.end.value;
     if (end === null || end.result === "ready" || !this.follow.peek()) return;
-    queueMicrotask(() => this.toLine(this.log.lines.peek() - 1));
+    const { sections, lines } = this.log;
+    queueMicrotask(() => this.toLine(failingLine(sections.peek(), lines.peek())));
   }
 }

@@ -59,7 +59,8 @@ export class Engine implements FrameSink {
     const step = opening.source === BUILDER && beginsStep(source, from) ? this.#stepLine(source, from, to) : null;
     const section = step ? this.#sections.announce(phase, step, time) : this.#sections.enter(phase, time);
     this.store.keep(time, level, section);
-    this.#note(level === ERROR || step?.state === "failed" ? ERROR : level);
+    const isOutput = from < to && opening.source !== "" && opening.source !== BUILDER;
+    this.#note(level === ERROR || step?.state === "failed" ? ERROR : level, isOutput);
     return true;
   }
 
@@ -71,12 +72,14 @@ export class Engine implements FrameSink {
     const level = LEVELS[String(event["level"])] ?? 0;
     const result = event["result"] as Result | undefined;
     if (result) this.#sections.stop(result, time);
-    const step = event["source"] === BUILDER ? parseStepLine(line) : null;
+    const source = event["source"] ?? "";
+    const step = source === BUILDER ? parseStepLine(line) : null;
     const section = step ? this.#sections.announce(phase, step, time) : this.#sections.enter(phase, time);
     const text = this.#encoder.encode(JSON.stringify(line));
     this.store.read(text, 1, text.length - 1);
     this.store.keep(time, level, section);
-    this.#note(level === ERROR || step?.state === "failed" ? ERROR : level);
+    const isOutput = line !== "" && !result && source !== "" && source !== BUILDER;
+    this.#note(level === ERROR || step?.state === "failed" ? ERROR : level, isOutput);
     if (!result) return;
     this.#sections.finish(result, time);
     this.end = {
@@ -108,9 +111,9 @@ export class Engine implements FrameSink {
     }
   }
 
-  #note(level: number): void {
+  #note(level: number, isOutput: boolean): void {
     const line = this.store.count - 1;
-    this.#sections.take(line, level === WARN);
+    this.#sections.take(line, level === WARN, isOutput);
     if (level === ERROR) this.#errors.push(line);
     if (level === ERROR || level === WARN) this.#flagged.push(line);
   }

@@ -43,12 +43,13 @@ export class SectionBook {
     return this.all.length - 1;
   }
 
-  /** A line is in the last section. */
-  take(line: number, isWarning: boolean): void {
+  /** A line is in the last section. `isOutput`: a command printed it. */
+  take(line: number, isWarning: boolean, isOutput: boolean): void {
     const index = this.all.length - 1;
     const section = this.all[index]!;
     if (section.first < 0) section.first = line;
     section.last = line;
+    if (isOutput) section.output = line;
     if (isWarning) section.warnings++;
     this.#touch(index);
   }
@@ -72,7 +73,7 @@ export class SectionBook {
   }
 
   #begin(section: Pick<Section, "phase" | "step" | "mark" | "began">): number {
-    this.all.push({ ...section, ended: null, first: -1, last: -1, warnings: 0 });
+    this.all.push({ ...section, ended: null, first: -1, last: -1, output: -1, warnings: 0 });
     this.#touch(this.all.length - 1);
     return this.all.length - 1;
   }
