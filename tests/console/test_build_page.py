@@ -51,6 +51,8 @@ async def test_a_build_is_followed_to_its_end_and_launched(host: Host, show: Sho
     assert (await page.locator("link[rel=icon]").get_attribute("href") or "").startswith("data:image/svg+xml,")
     await expect(page.locator(".ending")).to_contain_text("Golden snapshot ready")
     await expect(page.locator(".phase.done")).to_have_count(8)
+    for time in (page.get_by_role("timer"), page.locator(".phase-time").first, page.locator(".log-took").first):
+        await expect(time).to_have_text(re.compile(r"^(\d+ ms|\d+\.\d s)$"))
     await page.get_by_role("button", name="Launch a computer").click()
     await expect(page).to_have_url(re.compile(r"/console/computers/[^/]+$"))
     await expect(page.get_by_role("heading", name="follow")).to_be_visible()

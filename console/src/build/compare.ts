@@ -1,7 +1,7 @@
 /** An attempt beside those before it, in words: pure. */
 
 import type { Attempt } from "./api";
-import { durationOf } from "../ui/time";
+import { durationOf } from "../ui/duration.ts";
 
 /** `12 s faster than attempt 3`; null where there is nothing to compare with. A reuse took no time, so it says nothing. */
 export function comparison(attempts: readonly Attempt[], number: number, took: number): string | null {

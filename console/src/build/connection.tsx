@@ -1,5 +1,6 @@
 import type { Log } from "../log";
-import { ticking, useNow } from "./times";
+import { ticking } from "../ui/duration";
+import { useNow } from "./times";
 import "./connection.css";
 
 const PARKED = "Other tabs have the connections that a browser opens to a server. Go into this one, and it is live.";

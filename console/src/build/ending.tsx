@@ -3,7 +3,7 @@ import { Link, useLocation } from "wouter-preact";
 import { refPath } from "../api/client";
 import { may } from "../session";
 import { copyText } from "../ui/copy";
-import { durationOf } from "../ui/time";
+import { durationOf } from "../ui/duration";
 import { toast } from "../ui/toast";
 import { ADVICE, type Step } from "./advice";
 import type { BuildFlags, Failure } from "./api";

@@ -1,9 +1,8 @@
 import { Link, useLocation } from "wouter-preact";
 import { refPath } from "../api/client";
-import { durationOf } from "../ui/time";
 import type { Attempt } from "./api";
+import { durationOf, ticking } from "../ui/duration";
 import { kindOf, standing, type Standing } from "./standing";
-import { ticking } from "./times";
 
 interface HeadProps {
   buildRef: string;

@@ -1,11 +1,12 @@
 import { ApiError } from "../api/client";
 import { useAction } from "../ui/action";
 import { Copy } from "../ui/copy";
+import { ticking } from "../ui/duration";
 import { Problem } from "../ui/form";
 import { usePoll } from "../ui/poll";
 import { endHeld, getHeld } from "./api";
 import { Notice } from "./notice";
-import { ticking, useNow } from "./times";
+import { useNow } from "./times";
 
 const EVERY_MS = 15_000;
 

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
-import { durationOf } from "../ui/time";
 import { getAttempt, type Attempt } from "./api";
+import { durationOf } from "../ui/duration";
 import { cachedSteps } from "./compare";
 import { attemptPath } from "./head";
 import { SidePart } from "./side-part";

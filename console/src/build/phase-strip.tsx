@@ -1,9 +1,8 @@
 import type { Log } from "../log";
 import type { AttemptDetail } from "./api";
+import { durationOf, ticking } from "../ui/duration";
 import { SAYS, strip, stripOf, type PhasePart } from "./phases";
 import type { Kind } from "./standing";
-import { durationOf } from "../ui/time";
-import { ticking } from "./times";
 import "./phase-strip.css";
 
 const MARKS: Record<PhasePart["state"], string> = { ahead: "·", running: "●", done: "✓", failed: "✗", stopped: "⊘" };

@@ -1,6 +1,6 @@
 import { may } from "../session";
-import { durationOf } from "../ui/time";
 import type { Attempt } from "./api";
+import { durationOf } from "../ui/duration";
 import { cachedSteps, comparison } from "./compare";
 import { Notice } from "./notice";
 

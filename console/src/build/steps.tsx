@@ -1,5 +1,5 @@
-import { durationOf } from "../ui/time";
 import type { AttemptStep } from "./api";
+import { durationOf } from "../ui/duration";
 import { SidePart } from "./side-part";
 
 const MARKS: Record<AttemptStep["state"], [string, string]> = {

@@ -1,13 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
 
-/** What is still counting, in whole seconds: `42 s`, `3 min 12 s`, `1 h 4 min`. */
-export function ticking(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-}
-
 const PLACES = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
 
 /** A place in the queue, from 1: `third`. */

@@ -1,9 +1,10 @@
 import { Link } from "wouter-preact";
 import { usePoll } from "../ui/poll";
 import { getOverview, type Attempt } from "./api";
+import { ticking } from "../ui/duration";
 import { attemptPath } from "./head";
 import { Notice } from "./notice";
-import { ordinal, ticking } from "./times";
+import { ordinal } from "./times";
 
 const EVERY_MS = 3000;
 

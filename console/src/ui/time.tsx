@@ -32,16 +32,6 @@ function spanOf(seconds: number): string {
   return days === 1 ? "1 day" : `${days} days`;
 }
 
-/** 840 ms, 12.3 s, 4 min 5 s, 2 h 10 min. */
-export function durationOf(milliseconds: number): string {
-  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
-  const seconds = milliseconds / 1000;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-}
-
 /** 512 B, 1.5 KiB, 20 GiB. */
 export function bytesOf(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];

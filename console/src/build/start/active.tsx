@@ -1,9 +1,10 @@
 import { Link } from "wouter-preact";
 import type { Attempt } from "../api";
+import { ticking } from "../../ui/duration";
 import { attemptPath } from "../head";
 import { STRIP } from "../phases";
 import { kindOf, standing } from "../standing";
-import { at, ordinal, ticking, useNow } from "../times";
+import { at, ordinal, useNow } from "../times";
 import "./start.css";
 
 /** What builds or waits. `clock`: how far the server's is ahead, in milliseconds. */

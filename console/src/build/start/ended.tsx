@@ -1,8 +1,9 @@
 import { Link, useLocation } from "wouter-preact";
 import { may } from "../../session";
 import { useAction } from "../../ui/action";
+import { durationOf } from "../../ui/duration";
 import { Problem } from "../../ui/form";
-import { Ago, durationOf } from "../../ui/time";
+import { Ago } from "../../ui/time";
 import { launchComputer, type Attempt } from "../api";
 import { cachedSteps } from "../compare";
 import { attemptPath } from "../head";

@@ -1,6 +1,6 @@
+import { durationOf, ticking } from "../../ui/duration";
 import type { Mark, Section } from "../types";
 import { now } from "./clock";
-import { duration } from "./times.ts";
 
 const MARKS: Record<Mark, string> = {
   running: "",
@@ -88,5 +88,5 @@ function shownAs(sections: readonly Section[], index: number): Shown {
 
 function took(shown: Shown, clock: number): string {
   if (shown.mark === "cached") return "";
-  return duration((shown.ended ?? now.value + clock) - shown.began);
+  return shown.ended === null ? ticking(now.value + clock - shown.began) : durationOf(shown.ended - shown.began);
 }

@@ -1,4 +1,4 @@
-/** Times as they stand beside lines and sections. Pure. */
+/** Times as they stand beside lines. Pure. */
 
 /** `+1:02.345`, since the log's beginning. */
 export function relativeTime(ms: number): string {
@@ -18,15 +18,6 @@ export function absoluteTime(ms: number): string {
 
 export function isoTime(ms: number): string {
   return Number.isFinite(ms) ? new Date(ms).toISOString() : "";
-}
-
-/** `0.4s`, `12.3s`, `2m 05s`, `1h 02m`. */
-export function duration(ms: number): string {
-  const seconds = Math.max(0, ms) / 1000;
-  if (seconds < 59.95) return `${seconds.toFixed(1)}s`;
-  const whole = Math.round(seconds);
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
-  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`;
 }
 
 function two(number: number): string {
