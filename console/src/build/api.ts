@@ -1,15 +1,14 @@
 /** What the build pages ask of the API, by name. */
 
 import { answer, request, templatePath, type Schemas } from "../api/client";
+import type { Build, Computer, Item } from "../api/types";
 
-export type BuildObject = Schemas["BuildObject"];
 export type Attempt = Schemas["Attempt"];
 export type AttemptDetail = Schemas["AttemptDetail"];
 export type AttemptStep = Schemas["AttemptStep"];
 export type Failure = Schemas["BuildFailure"];
 export type FailureCode = Schemas["FailureCode"];
 export type Held = Schemas["HeldMachine"];
-export type Item = Schemas["Item"];
 
 /** How a build is asked for; `keep_on_failure` in seconds. */
 export interface BuildFlags {
@@ -19,7 +18,7 @@ export interface BuildFlags {
   keep_on_failure?: number;
 }
 
-export function getBuild(ref: string, signal?: AbortSignal): Promise<BuildObject> {
+export function getBuild(ref: string, signal?: AbortSignal): Promise<Build> {
   return request("GET", `${templatePath(ref)}/build`, given(signal));
 }
 
@@ -39,7 +38,7 @@ export function endHeld(ref: string): Promise<unknown> {
   return request("DELETE", `${templatePath(ref)}/build/machine`);
 }
 
-export function startBuild(ref: string, flags: BuildFlags): Promise<BuildObject> {
+export function startBuild(ref: string, flags: BuildFlags): Promise<Build> {
   return request("POST", `${templatePath(ref)}/build`, { query: { ...flags } });
 }
 
@@ -50,7 +49,7 @@ export function cancelBuild(ref: string): Promise<unknown> {
 
 /** Makes a computer of a ready template; its id. */
 export async function launchComputer(ref: string): Promise<string> {
-  return (await request<Schemas["ComputerObject"]>("POST", "/api/computers", { json: { template_ref: ref } })).id;
+  return (await request<Computer>("POST", "/api/computers", { json: { template_ref: ref } })).id;
 }
 
 /** Publishes a document and starts its build; its ref. A document that is there already is only built. */

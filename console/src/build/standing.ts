@@ -1,7 +1,8 @@
 /** How an attempt stands, in one word, a sign and a tone: pure. */
 
-import type { Attempt, BuildObject } from "./api";
+import type { Build } from "../api/types";
 import type { End } from "../log";
+import type { Attempt } from "./api";
 
 export type Kind =
   | "unknown"
@@ -49,20 +50,20 @@ export function kindOf(attempt: Pick<Attempt, "state" | "result">): Kind {
 }
 
 /** The build object knows less than an attempt does: waiting is told by `started_at`. */
-export function kindOfBuild(build: BuildObject): Kind {
+export function kindOfBuild(build: Build): Kind {
   if (build.status === "not_built") return "not_built";
   if (build.status === "building") return build.started_at === null ? "queued" : "running";
   return resultOfFailure(build) ?? build.status;
 }
 
 /** The log's end is the truth as soon as it is here: every other answer agrees with it from then on. */
-export function kindOfAll(attempt: Attempt | undefined, build: BuildObject | undefined, end: End | null): Kind {
+export function kindOfAll(attempt: Attempt | undefined, build: Build | undefined, end: End | null): Kind {
   if (end !== null) return end.result;
   if (attempt !== undefined) return kindOf(attempt);
   return build === undefined ? "unknown" : kindOfBuild(build);
 }
 
-function resultOfFailure(build: BuildObject): Kind | null {
+function resultOfFailure(build: Build): Kind | null {
   const code = build.failure?.code;
   if (code === undefined) return null;
   if (code === "cancelled") return "cancelled";

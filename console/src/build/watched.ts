@@ -2,10 +2,11 @@
 
 import { computed } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Build } from "../api/types";
 import { openLog, type Connection, type End, type Log } from "../log";
 import { session } from "../session";
 import { usePoll } from "../ui/poll";
-import { getAttempt, getAttempts, getBuild, type Attempt, type AttemptDetail, type BuildObject } from "./api";
+import { getAttempt, getAttempts, getBuild, type Attempt, type AttemptDetail } from "./api";
 import { isUnderWay, kindOfAll, kindOfBuild, type Kind } from "./standing";
 
 const QUEUED_MS = 2000;
@@ -14,7 +15,7 @@ const RESTING_MS = 10_000;
 
 export interface Watched {
   log: Log;
-  build: BuildObject | undefined;
+  build: Build | undefined;
   /** Why there is no build object. */
   error: unknown;
   attempts: readonly Attempt[];
@@ -94,7 +95,7 @@ function useChange<T>(value: T, then: (before: T) => void): void {
   }, [value]);
 }
 
-function paceOf(build: BuildObject): number {
+function paceOf(build: Build): number {
   const kind = kindOfBuild(build);
   if (!isUnderWay(kind)) return RESTING_MS;
   return kind === "queued" ? QUEUED_MS : RUNNING_MS;

@@ -1,7 +1,6 @@
-import type { Schemas } from "../api/client";
+import type { Build, Computer } from "../api/types";
 
-type Build = Schemas["BuildObject"];
-type Status = Schemas["ComputerStatus"];
+type Status = Computer["status"];
 
 const BUILDS: Record<Build["status"], [string, string]> = {
   ready: ["ok", "ready"],

@@ -2,7 +2,8 @@
 
 import hello from "../../../../examples/hello.yaml?raw";
 import { ApiError, request } from "../../api/client";
-import { publishAndBuild, startBuild, type Item } from "../api";
+import type { Item } from "../../api/types";
+import { publishAndBuild, startBuild } from "../api";
 
 export interface Example {
   name: string;
