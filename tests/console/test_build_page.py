@@ -244,6 +244,27 @@ async def test_the_history_compares_and_opens_attempts(host: Host, show: Show) -
     await expect(page).to_have_url(re.compile(r"/1\.0\.0$"))
 
 
+async def test_a_long_history_is_told_in_one_answer(host: Host, show: Show, context: BrowserContext) -> None:
+    ref = host.template("say one", name="often")
+    for _ in range(8):
+        host.build(ref, force="true", no_cache="true")
+        host.follow(ref)
+    host.template("say one", "exit 4", name="often")
+    host.build(ref)
+    host.follow(ref)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = await show(host, path_of(ref))
+    await expect(page.locator(".bar")).to_have_count(9)
+    for place in (0, 7, 8):
+        await expect(page.locator(".bar").nth(place).locator(".bar-part").first).to_be_attached()
+    await page.locator(".bar").first.focus()
+    await expect(page.locator(".bars-told")).to_contain_text(re.compile(r"Attempt 1: ready in .* – \w+ \d+"))
+    assert {url.rsplit("/", 1)[1] for url in asked if "/builds/" in url and "/api/" in url} == {"9"}
+    assert host.attempt(ref, 1)["phases_ms"] == host.attempt(ref, 1)["manifest"]["timings_ms"]["phases"]
+    assert host.attempt(ref, 9)["phases_ms"].keys() == {"install"}
+
+
 async def test_a_build_that_somebody_else_begins_is_told_and_not_forced_on_the_reader(host: Host, show: Show) -> None:
     ref = host.template("say one", name="elsewhere")
     host.build(ref)

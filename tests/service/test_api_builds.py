@@ -114,6 +114,7 @@ async def test_history_shows_attempts_newest_first_with_their_end(server: Server
         (2, "failed", "failed"),
         (1, "ready", "ready"),
     ]
+    assert [entry["phases_ms"] for entry in attempts] == [{}, {}]
     second = (await server.http.get(f"{path_of(ref)}/builds/2")).json()
     assert second["flags"] == {"force": True, "no_cache": True, "refresh": True, "keep_on_failure": 0}
     first = (await server.http.get(f"{path_of(ref)}/builds/1")).json()

@@ -166,6 +166,9 @@ class Attempt(Closed):
     started_at: Time | None
     finished_at: Time | None
     build_time_ms: int | None
+    phases_ms: dict[str, int] = Field(
+        description="How long its phases took: all of them once it is ready, else what its steps took."
+    )
     steps_total: int
     steps_cached: int
     golden_dir: str | None

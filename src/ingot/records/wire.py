@@ -73,6 +73,7 @@ def attempt_json(build: Build, *, queue_position: int | None = None) -> Json:
         **_place_json(build),
         "queue_position": queue_position,
         "build_time_ms": build_time_ms(build),
+        "phases_ms": phases_ms(build),
         "steps_total": len(build.steps),
         "steps_cached": sum(step.state is StepState.REUSED for step in build.steps),
         "golden_dir": build.golden_key,
@@ -95,6 +96,20 @@ def build_time_ms(build: Build | None) -> int | None:
     if build is None or build.finished_ms is None:
         return None
     return max(0, build.finished_ms - (build.started_ms or build.queued_ms))
+
+
+def phases_ms(build: Build) -> dict[str, int]:
+    """How long the phases took, as far as it is known: of its manifest, or of the steps that ran. One that took an
+    earlier golden has that one's manifest, and took no time itself."""
+    if build.reused:
+        return {}
+    if build.manifest is not None:
+        return dict(build.manifest.get("timings_ms", {}).get("phases", {}))
+    spent: dict[str, int] = {}
+    for step in build.steps:
+        if step.duration_ms:
+            spent[step.phase.value] = spent.get(step.phase.value, 0) + step.duration_ms
+    return spent
 
 
 def step_json(step: StepRecord) -> Json:
