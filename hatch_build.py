@@ -18,7 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,19 @@ def hash_of(root: Path) -> str:
 
 def build(root: Path, scratch: Path) -> Path:
     """Copies the sources to `scratch` and makes the pages there; where they are. SystemExit says what went wrong."""
+    run = prepare(root, scratch)
+    run("building the console", "build")
+    made = scratch / PAGES
+    if not (made / "index.html").is_file():
+        raise SystemExit(f"building the console made no {PAGES}/index.html: look at console/vite.config.ts")
+    for path in made.rglob("*"):
+        compress(path)
+    return made
+
+
+def prepare(root: Path, scratch: Path) -> Callable[[str, str], None]:
+    """Copies the sources to `scratch` and fetches their packages. What it returns runs one of their scripts there:
+    what that is in words, and its name."""
     for path in (*BESIDE, *_sources(root)):
         (scratch / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / path, scratch / path)
@@ -95,13 +108,11 @@ def build(root: Path, scratch: Path) -> Path:
     patience = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
     fetch = ("ci", "--ignore-scripts", "--include=dev", "--prefer-offline", *quiet, *patience)
     _run("fetching the console's packages", [node, npm, *fetch], place, environment, _FETCH_SECONDS)
-    _run("building the console", [node, npm, "run", "build", *quiet], place, environment, _BUILD_SECONDS)
-    made = scratch / PAGES
-    if not (made / "index.html").is_file():
-        raise SystemExit(f"building the console made no {PAGES}/index.html: look at console/vite.config.ts")
-    for path in made.rglob("*"):
-        compress(path)
-    return made
+
+    def run(what: str, script: str) -> None:
+        _run(what, [node, npm, "run", script, *quiet], place, environment, _BUILD_SECONDS)
+
+    return run
 
 
 def find_node() -> tuple[Path, Path]:
