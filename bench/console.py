@@ -133,6 +133,8 @@ async def million(server: Server, browser: Browser) -> dict[str, float]:
         common = await page.evaluate(_SEARCH, ["file_77", f"{len(range(77, LINES, 131)):,} lines"])
         each = await page.evaluate(_SEARCH, ["c", f"{LINES:,} lines"])
         nothing = await page.evaluate(_SEARCH, ["nothing like it", "not found"])
+        await page.get_by_role("button", name="Regular expression").click()
+        expression = await page.evaluate(_SEARCH, ["file_7.?7\\.c", f"{len(range(77, LINES, 131)):,} lines"])
         jumps = await page.evaluate(_SCROLL, 0)
         wheel = await page.evaluate(_SCROLL, 300)
         scroll_long = await page.evaluate("() => bench.long.splice(0)")
@@ -146,6 +148,7 @@ async def million(server: Server, browser: Browser) -> dict[str, float]:
         "search of a common text": common,
         "search of a text in each line": each,
         "search of a text in no line": nothing,
+        "search of an expression": expression,
         "worst frame of 240 jumps": jumps[-1],
         "median frame of 240 jumps": jumps[120],
         "worst frame of 240 turns of the wheel": wheel[-1],

@@ -65,6 +65,58 @@ async def test_an_expression_finds_lines_and_a_bad_one_says_so(server: Server, o
     await expect(log.page.locator(".log-count")).to_contain_text("Invalid regular expression")
 
 
+async def test_an_expression_marks_where_it_is(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.button("Regular expression").click()
+    await log.find("[1-9]00 |ee.")
+    await log.counts("9 lines")
+    await log.page.get_by_label("Search the log").press("Enter")
+    await log.sees("line 100 Needle")
+    await expect(log.text("line 100 Needle").locator("mark")).to_have_text(["100 ", "ee", "d"])
+    await build.say("another 500 times")
+    await log.counts("1 of 10")
+    await log.button("Follow").click()
+    await expect(log.text("another 500 times").locator("mark")).to_have_text("500 ")
+
+
+async def test_an_expression_that_runs_wild_is_stopped_and_the_log_goes_on(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    await build.say("a" * 40 + "b")
+    log = LogPage(await open_page(build.path))
+    await log.sees("aaab")
+    await log.button("Regular expression").click()
+    await log.find("(a+)+$")
+    await log.counts("searching …")
+    await build.say("meanwhile")
+    await log.sees("meanwhile")
+    await log.counts("searching …")  # it runs, and the log came on beside it
+    told = log.page.locator(".log-count .problem")
+    await expect(told).to_contain_text("Stopped: (a+)+$ takes more than 2 s")
+    await expect(told).to_contain_text("search for plain text")
+    await build.say("thereafter")
+    await log.sees("thereafter")
+    await log.find("line .00 nee")
+    await log.counts("8 lines")
+    await log.find("(a|a)+$")
+    await log.counts("searching …")
+    await log.find("^there.*r$")  # while the one before runs
+    await log.counts("1 line")
+
+
+async def test_places_of_an_expression_that_runs_wild_stop_it_as_well(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    await build.say("x" + "a" * 40 + "b")
+    log = LogPage(await open_page(build.path))
+    await log.sees("aaab")
+    await log.button("Regular expression").click()
+    await log.find("x|(a+)+$")  # the line has it at its beginning, and then no end
+    await expect(log.page.locator(".log-count")).to_contain_text("Stopped: x|(a+)+$")
+    await build.say("thereafter")
+    await log.sees("thereafter")
+
+
 async def test_a_match_in_a_folded_section_is_shown(server: Server, open_page: OpenPage) -> None:
     build = await with_lines(server)
     await build.done(1, 2, "run make")

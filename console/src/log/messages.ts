@@ -10,6 +10,7 @@ export type ToWorker =
   | { kind: "shown" } // the page has put the last update on the screen: the next one may come
   | { kind: "rows"; lines: Uint32Array }
   | { kind: "search"; id: number; text: string; regex: boolean }
+  | { kind: "places"; id: number; lines: Uint32Array }
   | { kind: "text"; id: number; first: number; last: number }
   | { kind: "wake" } // the network is back, the page is seen again, or somebody does not want to wait
   | { kind: "close" };
@@ -49,6 +50,14 @@ export interface Rows {
   levels: Uint8Array;
 }
 
+/** Where the expression that the search with `id` is for is in lines: from, to, from, to … Nothing where it was stopped. */
+export interface Places {
+  kind: "places";
+  id: number;
+  lines: Uint32Array;
+  places: Uint32Array[];
+}
+
 /** null: too much for one piece of text. */
 export interface TextOf {
   kind: "text";
@@ -56,4 +65,4 @@ export interface TextOf {
   text: string | null;
 }
 
-export type FromWorker = Update | Rows | TextOf;
+export type FromWorker = Update | Rows | Places | TextOf;

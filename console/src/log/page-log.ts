@@ -2,6 +2,7 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import { templatePath } from "../api/client";
+import { Marks } from "./marks";
 import type { Found, FromWorker, ToWorker, Update } from "./messages";
 import { RowCache } from "./rows";
 import type { Connection, End, Log, Section } from "./types";
@@ -44,6 +45,7 @@ export class PageLog implements Log {
   /** Where the events of this attempt are. */
   readonly eventsPath = computed(() => this.#address(this.attempt.value));
   readonly rows: RowCache;
+  readonly marks = new Marks((lines) => this.#send({ kind: "places", id: this.search.value.id, lines }));
   #worker: Worker;
   #texts = new Map<number, (text: string | null) => void>();
   #lastId = 0;
@@ -89,6 +91,7 @@ export class PageLog implements Log {
   find(text: string, regex: boolean): void {
     const id = ++this.#lastId;
     this.matches.clear();
+    this.marks.clear();
     this.search.value = { ...NO_SEARCH, id, text, regex, done: text === "" };
     this.lists.value++;
     this.#send({ kind: "search", id, text, regex });
@@ -105,7 +108,9 @@ export class PageLog implements Log {
 
   #take(message: FromWorker): void {
     if (message.kind === "rows") this.rows.take(message);
-    else if (message.kind === "text") {
+    else if (message.kind === "places") {
+      if (message.id === this.search.value.id) this.marks.take(message);
+    } else if (message.kind === "text") {
       this.#texts.get(message.id)?.(message.text);
       this.#texts.delete(message.id);
     } else {
@@ -147,6 +152,7 @@ export class PageLog implements Log {
     this.errors.clear();
     this.flagged.clear();
     this.matches.clear();
+    this.marks.clear();
     this.sections.value = [];
     this.lists.value++;
   }

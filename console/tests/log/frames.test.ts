@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Engine } from "../../src/log/worker/engine.ts";
 import { FrameParser } from "../../src/log/worker/frames.ts";
-import { encoded, event, fed, numbers, type Event } from "./stream.ts";
+import { answer, encoded, event, fed, numbers, type Event } from "./stream.ts";
 
 const TEXTS = [
   "plain",
@@ -66,7 +66,7 @@ for (const [name, cut] of [
 
 test("comments, retry, unknown fields and CRLF are no events", () => {
   const retries: number[] = [];
-  const engine = new Engine();
+  const engine = new Engine(answer);
   engine.onRetry = (ms) => retries.push(ms);
   const parser = new FrameParser(engine);
   const [first, second] = encoded([event("one"), event("two")]).split(/(?=id: 3-1)/);
@@ -87,7 +87,7 @@ test("several data lines are one event", () => {
 });
 
 test("an event that the connection breaks off does not count, and comes again", () => {
-  const engine = new Engine();
+  const engine = new Engine(answer);
   const parser = new FrameParser(engine);
   const text = encoded([event("one"), event("two")]);
   parser.feed(new TextEncoder().encode(text.slice(0, -1)));

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Search } from "../../src/log/worker/search.ts";
+import { ExpressionSearch } from "../../src/log/worker/expression-search.ts";
+import { TextSearch, type Search } from "../../src/log/worker/search.ts";
 import type { LineStore } from "../../src/log/worker/store.ts";
-import { encoded, event, fed, numbers } from "./stream.ts";
+import { answer, encoded, event, fed, numbers } from "./stream.ts";
 
 const WORDS = ["error", "Error", "ERROR", "make", "\x1b[31mer\x1b[0mror", "–", "Ünïcode", "ünïcode", "x", "😀", ".*"];
 
@@ -14,9 +15,10 @@ function someLines(count: number, seed = 3): string[] {
   });
 }
 
-function found(store: LineStore, text: string, regex = false): number[] {
-  const search = new Search(store, { id: 1, text, regex });
-  while (!search.turn());
+async function found(store: LineStore, text: string, regex = false): Promise<number[]> {
+  const query = { id: 1, text, regex };
+  const search: Search = regex ? new ExpressionSearch(store, query, answer) : new TextSearch(store, query);
+  while (!search.done) await search.turn();
   return [...search.matches.since(0)];
 }
 
@@ -29,7 +31,7 @@ test("text comes back with its colours, over many chunks", () => {
   for (let line = 0; line < lines.length; line += 89) assert.equal(store.plain(line), plain[line]);
 });
 
-test("a search finds the lines that have the text, capitals counting only where it has one", () => {
+test("a search finds the lines that have the text, capitals counting only where it has one", async () => {
   for (const text of [
     "error",
     "Error",
@@ -46,20 +48,36 @@ test("a search finds the lines that have the text, capitals counting only where 
   ]) {
     const exact = text !== text.toLowerCase();
     const wanted = plain.flatMap((line, at) => ((exact ? line : line.toLowerCase()).includes(text) ? [at] : []));
-    assert.deepEqual(found(store, text), wanted, text);
+    assert.deepEqual(await found(store, text), wanted, text);
   }
 });
 
-test("a text is no expression, and an expression is one when it is asked for", () => {
+test("a text is no expression, and an expression is one when it is asked for", async () => {
   assert.deepEqual(
-    found(store, ".*"),
+    await found(store, ".*"),
     plain.flatMap((line, at) => (line.includes(".*") ? [at] : [])),
   );
   assert.deepEqual(
-    found(store, "^\\d+ make.*error", true),
+    await found(store, "^\\d+ make.*error", true),
     plain.flatMap((line, at) => (/^\d+ make.*error/iu.test(line) ? [at] : [])),
   );
-  assert.throws(() => new Search(store, { id: 1, text: "(", regex: true }), SyntaxError);
+  assert.throws(() => new ExpressionSearch(store, { id: 1, text: "(", regex: true }, answer), SyntaxError);
+});
+
+test("an expression is where it is, line by line, until it is stopped", async () => {
+  const small = fed(encoded(["xaxbx", "nothing", "\x1b[31maé\x1b[0mb"].map((line) => event(line))));
+  small.search({ id: 7, text: "a.?b|x*", regex: true });
+  const places = async (id: number) => (await small.places(id, Uint32Array.of(0, 2))).places.map((one) => [...one]);
+  assert.deepEqual(await places(7), [
+    [0, 1, 1, 4, 4, 5],
+    [0, 3],
+  ]);
+  assert.deepEqual(await places(6), []);
+  const stopped = new ExpressionSearch(store, { id: 1, text: "a", regex: true }, () =>
+    Promise.reject(new Error("slow")),
+  );
+  await stopped.turn();
+  assert.deepEqual([stopped.problem, stopped.done, await stopped.places(Uint32Array.of(0))], ["slow", true, []]);
 });
 
 test("a search goes on with the lines that come", () => {

@@ -1,6 +1,7 @@
 /** Streams as the server writes them: ASCII-only JSON, compact, one data line. */
 
 import { Engine } from "../../src/log/worker/engine.ts";
+import { answerTo, type Answer, type Question } from "../../src/log/worker/expression.ts";
 import { FrameParser } from "../../src/log/worker/frames.ts";
 
 export interface Event {
@@ -26,9 +27,14 @@ export function ascii(value: unknown): string {
   });
 }
 
+/** Runs an expression, as the worker of its own does. */
+export async function answer(question: Question): Promise<Answer> {
+  return answerTo(question);
+}
+
 /** An engine that was fed the text in pieces, cut where `cut` says. */
 export function fed(text: string, cut: (length: number) => number = () => 4096): Engine {
-  const engine = new Engine();
+  const engine = new Engine(answer);
   const parser = new FrameParser(engine);
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) {

@@ -18,6 +18,7 @@ export function List({ view }: { view: ViewState }) {
   const layout = view.layout.value;
   view.moves.value;
   log.rows.version.value;
+  log.marks.version.value;
 
   if (scroll.layout !== layout || scroll.exact !== (wrap.value === "off")) {
     scroll.relayout(layout, wrap.value === "off");
@@ -74,7 +75,7 @@ function drawRow(view: ViewState, row: number) {
       selected={selected !== null && line >= selected[0] && line <= selected[1]}
       current={current !== null && current < log.matches.length && log.matches.at(current) === line}
       whole={view.whole.value.has(line)}
-      finder={view.finder.value}
+      finder={view.finderIn(line)}
     />
   );
 }
@@ -88,11 +89,17 @@ function askFor(view: ViewState, first: number, end: number): void {
     if (line !== null) lines.push(line);
   };
   for (let row = first; row < end; row++) take(row);
+  if (view.log.search.value.regex) askForMarks(view, lines);
   if (!view.follow.value) {
     for (let row = end; row < Math.min(end + AHEAD, layout.rows); row++) take(row);
     for (let row = Math.max(0, first - AHEAD); row < first; row++) take(row);
   }
   view.log.rows.want(lines);
+}
+
+function askForMarks({ log }: ViewState, lines: number[]): void {
+  log.lists.value; // the matches are no signal
+  log.marks.want(lines.filter((line) => log.matches.indexOf(line) >= 0));
 }
 
 function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }): void {

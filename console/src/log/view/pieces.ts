@@ -101,21 +101,15 @@ function shownLength(text: string, runs: Run[]): number {
   return code >= 0xd800 && code < 0xdc00 && length < text.length ? length - 1 : length; // no half characters
 }
 
-/** Where a query is in a text, as the worker's search has it. */
-export function finderOf(query: string, regex: boolean): Finder | null {
-  if (query === "") return null;
-  const exact = query !== query.toLowerCase();
-  const source = regex ? query : query.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
-  let expression: RegExp;
-  try {
-    expression = new RegExp(source, exact ? "gu" : "giu");
-  } catch {
-    return null;
-  }
+/** Where a text is in another, as the worker's search has it. */
+export function finderOf(wanted: string): Finder | null {
+  if (wanted === "") return null;
+  const source = wanted.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+  const expression = new RegExp(source, wanted === wanted.toLowerCase() ? "giu" : "gu");
   return (text) => {
     const found: [number, number][] = [];
     for (const match of text.matchAll(expression)) {
-      if (match[0] !== "") found.push([match.index, match.index + match[0].length]);
+      found.push([match.index, match.index + match[0].length]);
       if (found.length >= 100) break;
     }
     return found;

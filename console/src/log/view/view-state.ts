@@ -8,7 +8,7 @@ import { Growing } from "../worker/growing.ts";
 import { readHash, writeHash } from "./address";
 import { kept } from "./kept";
 import { Layout, sectionOf } from "./layout.ts";
-import { finderOf } from "./pieces.ts";
+import { finderOf, type Finder } from "./pieces.ts";
 import { Scroll } from "./scroll.ts";
 
 export type Filter = "all" | "warnings" | "errors";
@@ -54,10 +54,7 @@ export class ViewState {
     return new Layout(shown.sections, shown.lines, (section) => this.isOpen(section), this.#only());
   });
   readonly unseen = computed(() => Math.max(0, this.log.lines.value - this.#leftAt.value));
-  readonly finder = computed(() => {
-    const { text, regex } = this.log.search.value;
-    return finderOf(text, regex);
-  });
+  readonly #textFinder = computed(() => finderOf(this.log.search.value.text));
 
   constructor(readonly log: PageLog) {
     this.selectFromHash();
@@ -205,6 +202,11 @@ export class ViewState {
     const line = list.at(list.before(from + 1) % list.length);
     this.select(line, line);
     this.toLine(line);
+  }
+
+  /** What marks the matches in a line. */
+  finderIn(line: number): Finder | null {
+    return this.log.search.value.regex ? this.log.marks.get(line) : this.#textFinder.value;
   }
 
   select(from: number, to: number): void {

@@ -1,11 +1,12 @@
 /** One attempt's log as frames make it: lines, sections, the end, a search; and what of it the page does not know yet. */
 
-import type { Found, Rows, Update } from "../messages.ts";
+import type { Found, Places, Rows, Update } from "../messages.ts";
 import type { Connection, End, Phase, Result } from "../types.ts";
 import { StreamError } from "./connection.ts";
+import { ExpressionSearch, type Ask } from "./expression-search.ts";
 import type { FrameSink, Opening } from "./frames.ts";
 import { Growing } from "./growing.ts";
-import { Search, type Query } from "./search.ts";
+import { TextSearch, type Query, type Search } from "./search.ts";
 import { SectionBook } from "./sections.ts";
 import { parseStepLine } from "./step-line.ts";
 import { LineStore } from "./store.ts";
@@ -31,6 +32,12 @@ export class Engine implements FrameSink {
   #problem: Found | null = null;
   #told = { began: true, errors: 0, flagged: 0, matches: 0 };
   #encoder = new TextEncoder();
+  #ask: Ask;
+
+  /** `ask` runs expressions. */
+  constructor(ask: Ask) {
+    this.#ask = ask;
+  }
 
   get lastId(): string | null {
     return this.store.count > 0 ? `${this.attempt}-${this.store.count - 1}` : null;
@@ -156,7 +163,8 @@ export class Engine implements FrameSink {
     this.#problem = null;
     if (query.text === "") return;
     try {
-      this.#search = new Search(this.store, query);
+      const { store } = this;
+      this.#search = query.regex ? new ExpressionSearch(store, query, this.#ask) : new TextSearch(store, query);
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       this.#problem = { id: query.id, lines: new Uint32Array(0), done: true, problem };
@@ -168,8 +176,15 @@ export class Engine implements FrameSink {
   }
 
   /** Looks for a few milliseconds. */
-  searchOn(): void {
-    this.#search?.turn();
+  searchOn(): Promise<void> | void {
+    return this.#search?.turn();
+  }
+
+  /** Where the expression that is searched is in these lines. */
+  async places(id: number, lines: Uint32Array): Promise<Places> {
+    const search = this.#search;
+    const isWanted = search instanceof ExpressionSearch && search.query.id === id;
+    return { kind: "places", id, lines, places: isWanted ? await search.places(lines) : [] };
   }
 
   /** What is new since the last time this was asked. */
@@ -196,8 +211,8 @@ export class Engine implements FrameSink {
 
   #found(): Found | null {
     if (this.#search === null) return this.#problem;
-    const { query, matches, done } = this.#search;
-    return { id: query.id, lines: matches.since(this.#told.matches), done, problem: "" };
+    const { query, matches, done, problem } = this.#search;
+    return { id: query.id, lines: matches.since(this.#told.matches), done, problem };
   }
 }
 

@@ -1,4 +1,4 @@
-/** Which lines have a text. Literal, without colour codes; capitals count only where the query has one. */
+/** Which lines have a text, taken as it is, without colour codes; capitals count only where the query has one. */
 
 import { Growing } from "./growing.ts";
 import type { LineStore } from "./store.ts";
@@ -12,48 +12,53 @@ export interface Query {
   regex: boolean;
 }
 
-/** Looks through lines from `next` on whenever it is told to; `matches` are lines. */
-export class Search {
-  readonly matches = new Growing();
-  next = 0;
+/** Looks through lines whenever it is told to; `matches` are lines. */
+export interface Search {
   readonly query: Query;
+  readonly matches: Growing;
+  /** Why it was ended before it was through. */
+  readonly problem: string;
+  readonly done: boolean;
+  /** Goes on for a few milliseconds. */
+  turn(): Promise<void> | void;
+}
+
+export class TextSearch implements Search {
+  readonly matches = new Growing();
+  readonly problem = "";
+  readonly query: Query;
+  #next = 0;
   #store: LineStore;
   #scan: (from: number, to: number) => number;
 
-  /** Raises SyntaxError for an expression that is none. */
   constructor(store: LineStore, query: Query) {
     this.#store = store;
     this.query = query;
-    const exact = query.text !== query.text.toLowerCase();
-    if (query.regex) {
-      const expression = new RegExp(query.text, exact ? "u" : "iu");
-      this.#scan = (from, to) => this.#byLine(from, to, (line) => expression.test(line));
-    } else if (exact || isAscii(query.text)) {
+    const exact = isExact(query.text);
+    if (exact || isAscii(query.text)) {
       const table = skipTable(new TextEncoder().encode(query.text), exact);
       this.#scan = (from) => this.#byBytes(from, table);
     } else {
-      const wanted = query.text.toLowerCase();
-      this.#scan = (from, to) => this.#byLine(from, to, (line) => line.toLowerCase().includes(wanted), true);
+      this.#scan = (from, to) => this.#byLine(from, to, query.text.toLowerCase());
     }
   }
 
   get done(): boolean {
-    return this.next >= this.#store.count;
+    return this.#next >= this.#store.count;
   }
 
-  /** Goes on for about 8 ms; whether it has come to the end. */
-  turn(): boolean {
+  turn(): void {
     const until = performance.now() + TURN_MS;
     while (!this.done && performance.now() < until) {
-      this.next = this.#scan(this.next, Math.min(this.#store.count, this.next + LINES));
+      this.#next = this.#scan(this.#next, Math.min(this.#store.count, this.#next + LINES));
     }
-    return this.done;
   }
 
-  #byLine(from: number, to: number, fits: (line: string) => boolean, onlyWide = false): number {
+  /** For texts that are in no line of plain ASCII. */
+  #byLine(from: number, to: number, wanted: string): number {
     for (let line = from; line < to; line++) {
-      if (onlyWide && !this.#store.isWide(line)) continue;
-      if (fits(this.#store.plain(line))) this.matches.push(line);
+      if (!this.#store.isWide(line)) continue;
+      if (this.#store.plain(line).toLowerCase().includes(wanted)) this.matches.push(line);
     }
     return to;
   }
@@ -101,6 +106,11 @@ function isHere(bytes: Uint8Array, at: number, needle: Uint8Array, fold: Uint8Ar
     if (fold[bytes[at + place]!] !== needle[place]) return false;
   }
   return true;
+}
+
+/** Whether capitals count. */
+export function isExact(text: string): boolean {
+  return text !== text.toLowerCase();
 }
 
 function isAscii(text: string): boolean {

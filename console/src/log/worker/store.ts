@@ -106,6 +106,14 @@ export class LineStore {
     return { bytes: this.#chunks[chunk]!, from: at & (CHUNK - 1), end: this.#ends[chunk]!, last };
   }
 
+  /** A copy of lines from `line` on, each with its line break: some `size` bytes, one line at least. */
+  piece(line: number, size: number): { text: Uint8Array<ArrayBuffer>; last: number } {
+    const { bytes, from, end, last } = this.block(line);
+    if (end - from <= size) return { text: new Uint8Array(bytes.subarray(from, end)), last };
+    const cut = this.lineAt(this.chunkOf(line), from + size, line);
+    return { text: new Uint8Array(bytes.subarray(from, this.lineEnd(cut) + 1)), last: cut };
+  }
+
   chunkOf(line: number): number {
     return this.#at(line) >>> CHUNK_BITS;
   }

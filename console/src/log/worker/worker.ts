@@ -3,6 +3,7 @@
 import type { FromWorker, ToWorker } from "../messages.ts";
 import { Stream } from "./connection.ts";
 import { Engine } from "./engine.ts";
+import { ExpressionRunner } from "./expression-runner.ts";
 import { FrameParser } from "./frames.ts";
 import { CHANNEL, Places, type Tab } from "./places.ts";
 import { nextTurn } from "./turns.ts";
@@ -14,7 +15,8 @@ const SHOWN_MS = 2_000;
 const HIDDEN_MS = 10_000;
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
-const engine = new Engine();
+const expressions = new ExpressionRunner();
+const engine = new Engine((question) => expressions.ask(question));
 const parser = new FrameParser(engine);
 let stream: Stream | null = null;
 let places: Places | null = null;
@@ -31,10 +33,12 @@ scope.onmessage = (event: MessageEvent<ToWorker>) => {
   else if (message.kind === "text") {
     send({ kind: "text", id: message.id, text: engine.text(message.first, message.last) });
   } else if (message.kind === "search") {
+    expressions.hurry();
     engine.search(message);
     void search();
     changed();
-  } else if (message.kind === "wake") stream?.wake();
+  } else if (message.kind === "places") void tellPlaces(message.id, message.lines);
+  else if (message.kind === "wake") stream?.wake();
   else if (message.kind === "seen") {
     isShown = message.shown;
     places?.see(message.shown, message.at);
@@ -98,11 +102,16 @@ async function search(): Promise<void> {
   if (isSearching) return;
   isSearching = true;
   while (engine.isSearching) {
-    engine.searchOn();
+    await engine.searchOn();
     changed();
     await nextTurn();
   }
   isSearching = false;
+}
+
+async function tellPlaces(id: number, lines: Uint32Array): Promise<void> {
+  send(await engine.places(id, lines));
+  changed(); // the expression may have been stopped
 }
 
 function changed(): void {
@@ -128,5 +137,6 @@ function send(message: FromWorker): void {
 function close(): void {
   stream?.close();
   places?.leave();
+  expressions.close();
   scope.close();
 }
