@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import BrowserContext, Locator, Page, expect
@@ -18,6 +20,7 @@ from tests.acceptance.server import KEY, Server
 from tests.console.axe import axe_findings
 from tests.console.build_fixtures import Show
 from tests.console.conftest import watched_pages
+from tests.rfb import open_viewer
 
 _MISSING = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
 pytestmark = [
@@ -29,6 +32,10 @@ _SECONDS = 60_000
 _SHADES = """(canvas) => new Set(
   new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)
 ).size"""
+TEXT = """Aa Zz 0189 `-=[]\\;',./
+~!@#$%^&*()_+{}|:"<>?
+The last $LINE: of three
+"""
 _TICKER = {
     "name": "ticker",
     "services": [{"name": "tick", "run": "sh -c 'while true; do echo tick; sleep 1; done'", "user": "root"}],
@@ -100,20 +107,71 @@ async def test_a_service_s_log_is_followed(containers: Server, computer: str, sh
     )
 
 
-@pytest.mark.timeout(900)
-async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(vm_server: Server, show: Show) -> None:
-    ref, frames = await asyncio.to_thread(vm_server.make, template("echo 'SHOWN BY THE BUILD' >/dev/tty1"))
+@pytest.fixture(scope="module")
+def vm(vm_server: Server) -> Iterator[dict[str, Any]]:
+    """A virtual machine that runs, one for all tests."""
+    ref, frames = vm_server.make(template("echo 'SHOWN BY THE BUILD' >/dev/tty1"))
     assert frames[-1].data["result"] == "ready", frames[-1].data
-    made = await asyncio.to_thread(vm_server.launch, ref, name="vm")
-    try:
-        page = await show(vm_server, f"computers/{made['id']}")
-        await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
-        await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
-        await page.locator(".screen canvas").click()
-        await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
-        looking = "for n in $(seq 200); do cat /root/typed 2>/dev/null && break; sleep 0.1; done"
-        assert (await asyncio.to_thread(vm_server.bash, made["id"], looking)).strip().endswith(made["instance_id"])
-        await page.get_by_role("tab", name="Details").click()
-        await expect(page.get_by_role("tabpanel")).to_contain_text(made["vnc_password"])
-    finally:
-        await asyncio.to_thread(vm_server.ask, "DELETE", f"/computers/{made['id']}", 200)
+    made = vm_server.launch(ref, name="vm")
+    yield made
+    vm_server.ask("DELETE", f"/computers/{made['id']}", 200)
+
+
+async def seen(vm_server: Server, vm: dict[str, Any], path: str) -> str:
+    """What is in a file of the machine, once it is there."""
+    looking = f"for n in $(seq 200); do cat {path} 2>/dev/null && break; sleep 0.1; done"
+    return await asyncio.to_thread(vm_server.bash, vm["id"], looking)
+
+
+@pytest.mark.timeout(900)
+async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(
+    vm_server: Server, vm: dict[str, Any], show: Show
+) -> None:
+    page = await show(vm_server, f"computers/{vm['id']}")
+    await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+    await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
+    await page.locator(".screen canvas").click()
+    await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
+    assert (await seen(vm_server, vm, "/root/typed")).strip().endswith(vm["instance_id"])
+    await page.get_by_role("tab", name="Details").click()
+    await expect(page.get_by_role("tabpanel")).to_contain_text(vm["vnc_password"])
+
+
+@pytest.mark.timeout(900)
+async def test_a_text_is_typed_on_a_screen_as_it_is(vm_server: Server, vm: dict[str, Any], show: Show) -> None:
+    """The shell that the test before has begun reads it."""
+    page = await show(vm_server, f"computers/{vm['id']}")
+    await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+    button = page.get_by_role("button", name="Type a text …")
+    await button.click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Text").fill(f"head -n 3 >new; mv new pasted\n{TEXT}ü")
+    await expect(dialog.get_by_text("have no key on an American keyboard")).to_contain_text("ü")
+    await dialog.get_by_role("button", name="Type it").click()
+    await expect(page.get_by_role("button", name="Stop typing")).to_be_visible()
+    await expect(page.get_by_role("button", name="Stop typing")).to_have_count(0, timeout=_SECONDS)
+    await expect(button).to_be_enabled()
+    assert await seen(vm_server, vm, "/root/pasted") == TEXT
+
+
+@pytest.mark.timeout(900)
+async def test_the_ninth_viewer_is_told_so(vm_server: Server, vm: dict[str, Any], show: Show) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with contextlib.AsyncExitStack() as viewers:
+        for _ in range(8):
+            await viewers.enter_async_context(open_viewer(vm_server.url, vm["id"], headers))
+        page = await show(vm_server, f"computers/{vm['id']}")
+        await expect(page.get_by_text("The computer's screen has 8 viewers already")).to_be_visible(timeout=_SECONDS)
+    await page.get_by_role("button", name="Connect again").click()
+    await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+
+
+@pytest.mark.timeout(900)
+async def test_a_screen_is_there_again_after_a_restart(vm_server: Server, vm: dict[str, Any], show: Show) -> None:
+    page = await show(vm_server, f"computers/{vm['id']}")
+    await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+    await asyncio.to_thread(vm_server.change, vm["id"], "restart")
+    await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+    await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
+    await asyncio.to_thread(vm_server.change, vm["id"], "stop", "stopped")
+    await expect(page.get_by_text("It is off")).to_be_visible(timeout=_SECONDS)

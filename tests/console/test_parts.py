@@ -12,7 +12,7 @@ from tests.clients import node
 _TESTS = Path(__file__).parents[2] / "console/tests"
 
 
-@pytest.mark.parametrize("part", ["build", "log"])
+@pytest.mark.parametrize("part", ["build", "computers", "log"])
 def test_the_parts_of(part: str) -> None:
     files = sorted((_TESTS / part).glob("*.test.ts"))
     assert files

@@ -15,6 +15,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ingot.api import carrying, keyed
+from ingot.errors import CapacityError
+from ingot.machine.contract import Viewer
 from ingot.records.account import Scope
 
 BLOCK = b"x" * 65536
@@ -144,6 +146,31 @@ async def test_who_is_not_let_in_is_told_why(stage: Stage) -> None:
     assert await stage.refusal() == (409, "no_screen")
     await stage.server.http.post(f"/api/computers/{stage.computer}/stop")
     assert await stage.refusal() == (409, "not_running")
+    assert stage.fake.over == []
+
+
+async def test_a_page_is_told_why_in_the_closing(stage: Stage) -> None:
+    async def told(**headers: str) -> tuple[int, str]:
+        async with stage.viewer(Origin=stage.server.url, **headers) as viewer:
+            assert viewer.subprotocol == "binary"
+            with pytest.raises(ConnectionClosed) as closed:
+                await viewer.recv()
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code, closed.value.rcvd.reason
+
+    async def full() -> Viewer:
+        raise CapacityError("the screen has viewers – " * 9, retry_after=30)
+
+    code, reason = await told(Authorization="Bearer sk_live_wrong")
+    assert (code, reason[:14]) == (4401, "unauthorized: ")
+    assert (await told(**await stage.server.key(Scope.READ)))[0] == 4403
+    assert (await told(**await stage.server.key(Scope.LAUNCH, account="other")))[0] == 4404
+    stage.server.computers.screens[stage.computer] = full
+    code, reason = await told()
+    assert (code, reason[:33]) == (4429, "capacity: the screen has viewers ")
+    assert len(reason.encode()) in range(120, 124)
+    del stage.server.computers.screens[stage.computer]
+    assert await told() == (4409, "no_screen: this computer has no screen")
     assert stage.fake.over == []
 
 

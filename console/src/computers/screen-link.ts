@@ -4,16 +4,21 @@ import RFB from "@novnc/novnc";
 import { signal } from "@preact/signals";
 import type { Computer } from "../api/types";
 import { computerPath } from "./changes";
+import { refusalIn } from "./closing";
 import { socketAddress } from "./leave-keys";
+import { SHIFT, strokesOf } from "./strokes.ts";
 
 export type ScreenState =
   { state: "connecting" } | { state: "shown" } | { state: "lost"; why: string } | { state: "refused"; why: string };
 
 const RETRIES_MS = [500, 1000, 2000, 4000, 8000];
-const RETURN = 0xff0d;
+const STROKE_MS = 50; // a keyboard's buffer holds few
+const BROKE_OFF = "The connection to the screen broke off.";
 
 export class ScreenLink {
   readonly state = signal<ScreenState>({ state: "connecting" });
+  /** How many characters of a text are yet to be typed. */
+  readonly untyped = signal(0);
   private rfb: RFB | null = null;
   private tries = 0;
   private timer = 0;
@@ -34,6 +39,7 @@ export class ScreenLink {
 
   close(): void {
     clearTimeout(this.timer);
+    this.untyped.value = 0;
     const rfb = this.rfb;
     this.rfb = null;
     rfb?.disconnect();
@@ -49,18 +55,32 @@ export class ScreenLink {
   }
 
   /** Types a text as if by hand; the screen's own clipboard needs an agent in the machine. */
-  type(text: string): void {
-    for (const char of text.replaceAll("\r\n", "\n")) this.rfb?.sendKey(keysymOf(char), null);
+  async type(text: string): Promise<void> {
+    const strokes = strokesOf(text);
+    this.untyped.value = strokes.length;
+    for (const { keysym, shift } of strokes) {
+      if (this.rfb === null || this.untyped.value === 0) return;
+      if (shift) this.rfb.sendKey(SHIFT, null, true);
+      this.rfb.sendKey(keysym, null);
+      if (shift) this.rfb.sendKey(SHIFT, null, false);
+      this.untyped.value -= 1;
+      await new Promise((resolve) => setTimeout(resolve, STROKE_MS));
+    }
+  }
+
+  stopTyping(): void {
+    this.untyped.value = 0;
   }
 
   private open(): void {
     this.close();
     this.place.replaceChildren();
     this.state.value = { state: "connecting" };
-    const address = socketAddress(`${computerPath(this.computer.id)}/vnc`);
-    const rfb = new RFB(this.place, address, {
+    const socket = new WebSocket(socketAddress(`${computerPath(this.computer.id)}/vnc`), "binary");
+    let closing: CloseEvent | null = null;
+    socket.addEventListener("close", (event) => (closing = event)); // comes before noVNC's own
+    const rfb = new RFB(this.place, socket, {
       credentials: { username: "", password: this.computer.vnc_password ?? "", target: "" },
-      wsProtocols: ["binary"],
       shared: true,
     });
     this.rfb = rfb;
@@ -73,24 +93,20 @@ export class ScreenLink {
     rfb.addEventListener("securityfailure", () => {
       this.state.value = { state: "refused", why: "The screen did not take this computer's password." };
     });
-    rfb.addEventListener("disconnect", () => this.onEnd(rfb));
+    rfb.addEventListener("disconnect", () => this.onEnd(rfb, closing));
   }
 
-  private onEnd(rfb: RFB): void {
-    if (this.rfb !== rfb || this.state.value.state === "refused") return;
-    const pause = RETRIES_MS[this.tries];
-    this.tries += 1;
+  private onEnd(rfb: RFB, closing: CloseEvent | null): void {
+    if (this.rfb !== rfb) return;
+    this.untyped.value = 0;
+    if (this.state.value.state === "refused") return;
+    const { why, passes } = (closing && refusalIn(closing)) ?? { why: BROKE_OFF, passes: true };
+    const pause = passes ? RETRIES_MS[this.tries++] : undefined;
     if (pause === undefined) {
-      this.state.value = { state: "refused", why: "The screen does not answer. It may have 8 viewers already." };
-      return;
+      this.state.value = { state: "refused", why };
+    } else {
+      this.state.value = { state: "lost", why: `${why} Trying again …` };
+      this.timer = window.setTimeout(() => this.open(), pause);
     }
-    this.state.value = { state: "lost", why: "The connection to the screen broke off. Trying again …" };
-    this.timer = window.setTimeout(() => this.open(), pause);
   }
-}
-
-function keysymOf(char: string): number {
-  if (char === "\n") return RETURN;
-  const code = char.codePointAt(0) ?? 0;
-  return code < 0x100 ? code : 0x0100_0000 + code;
 }

@@ -1,9 +1,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Computer } from "../api/types";
 import { Dialog } from "../ui/dialog";
-import { Field } from "../ui/form";
+import { Field, Note } from "../ui/form";
 import { LEAVE_KEY, leaveOnKey } from "./leave-keys";
 import { ScreenLink } from "./screen-link";
+import { withoutKey } from "./strokes.ts";
 
 /** A virtual machine's screen, live: keys and pointer go to it. */
 export default function Screen({ computer }: { computer: Computer }) {
@@ -39,10 +40,14 @@ export default function Screen({ computer }: { computer: Computer }) {
         <button class="button" disabled={!isShown} onClick={() => link?.pressCtrlAltDel()}>
           Ctrl+Alt+Del
         </button>
-        <button class="button" disabled={!isShown} onClick={() => setTyping(true)}>
+        <button class="button" disabled={!isShown || link?.untyped.value !== 0} onClick={() => setTyping(true)}>
           Type a text …
         </button>
-        <button class="button" disabled={!isShown} onClick={() => void frame.current?.requestFullscreen()}>
+        <button
+          class="button"
+          disabled={!isShown || !document.fullscreenEnabled}
+          onClick={() => void frame.current?.requestFullscreen()}
+        >
           Full screen
         </button>
         <span class="soft" role="status">
@@ -52,6 +57,7 @@ export default function Screen({ computer }: { computer: Computer }) {
               ? `Connected. ${LEAVE_KEY} gives the keyboard back.`
               : now.why}
         </span>
+        {link !== null && <Typing link={link} />}
         {(now?.state === "lost" || now?.state === "refused") && (
           <button class="button primary" onClick={() => link?.reconnect()}>
             Connect again
@@ -61,14 +67,25 @@ export default function Screen({ computer }: { computer: Computer }) {
       <div class={fits ? "screen fits" : "screen"} ref={frame}>
         <div class="screen-place" ref={place} role="application" aria-label={`Screen of ${computer.name}`} />
       </div>
-      {typing && <TypeText type={(text) => link?.type(text)} onClose={() => setTyping(false)} />}
+      {typing && <TypeText type={(text) => void link?.type(text)} onClose={() => setTyping(false)} />}
     </div>
+  );
+}
+
+function Typing({ link }: { link: ScreenLink }) {
+  const left = link.untyped.value;
+  if (left === 0) return null;
+  return (
+    <button class="button" onClick={() => link.stopTyping()}>
+      Stop typing ({left.toLocaleString("en")} to go)
+    </button>
   );
 }
 
 /** Pasting into a machine without a clipboard of its own: the text is typed. */
 function TypeText({ type, onClose }: { type: (text: string) => void; onClose: () => void }) {
   const [text, setText] = useState("");
+  const missing = withoutKey(text);
   function send(event: Event) {
     event.preventDefault();
     type(text);
@@ -86,6 +103,11 @@ function TypeText({ type, onClose }: { type: (text: string) => void; onClose: ()
             onInput={(event) => setText(event.currentTarget.value)}
           />
         </Field>
+        {missing.length > 0 && (
+          <Note kind="warn">
+            <p>These have no key on an American keyboard, which this is, and are left out: {missing.join(" ")}</p>
+          </Note>
+        )}
         <footer class="dialog-foot">
           <button type="button" class="button" onClick={onClose}>
             Cancel

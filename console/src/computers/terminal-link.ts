@@ -5,6 +5,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { computerPath } from "./changes";
+import { refusalIn } from "./closing";
 import { socketAddress } from "./leave-keys";
 
 export type TerminalState = { state: "connecting" } | { state: "open" } | { state: "ended"; why: string };
@@ -12,7 +13,6 @@ export type TerminalState = { state: "connecting" } | { state: "open" } | { stat
 // The same in light and dark: programs that colour their output expect a dark ground.
 const THEME = { background: "#131416", foreground: "#e8e9ea", cursor: "#f0994a", selectionBackground: "#4a525c" };
 const NORMAL = 1000;
-const REVOKED = 1008;
 const RESTART = 1012;
 
 export class TerminalLink {
@@ -66,11 +66,11 @@ export class TerminalLink {
     terminal.onData((text) => send(encoder.encode(text)));
     terminal.onBinary((text) => send(Uint8Array.from(text, (char) => char.charCodeAt(0))));
     terminal.onResize(({ cols, rows }) => send(JSON.stringify({ resize: { cols, rows } })));
-    socket.onopen = () => {
-      this.state.value = { state: "open" };
-      if (isFree(this.place)) terminal.focus();
+    socket.onopen = () => isFree(this.place) && terminal.focus();
+    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => {
+      if (this.state.value.state !== "open") this.state.value = { state: "open" }; // it is not refused
+      terminal.write(new Uint8Array(data));
     };
-    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => terminal.write(new Uint8Array(data));
     socket.onclose = (event) => {
       const wasOpen = this.state.value.state === "open";
       terminal.options.disableStdin = true;
@@ -85,12 +85,14 @@ function isFree(place: HTMLElement): boolean {
   return !holder?.matches(":focus-visible") || place.closest("[role=tabpanel]")?.contains(holder) === true;
 }
 
-function whyOf({ code, reason }: CloseEvent, wasOpen: boolean): string {
+function whyOf(closing: CloseEvent, wasOpen: boolean): string {
+  const { code, reason } = closing;
+  const refusal = refusalIn(closing);
   const status = /^exited (-?\d+)$/.exec(reason)?.[1];
   if (code === NORMAL && status) return status === "0" ? "The shell ended." : `The shell ended with status ${status}.`;
   if (code === NORMAL) return "The computer ended the terminal.";
-  if (code === REVOKED) return "The session ended, and the terminal with it.";
+  if (refusal !== null) return refusal.why;
   if (code === RESTART) return "The server ends; it may be back in a moment.";
-  if (!wasOpen) return "The terminal could not be opened. The computer may be off, or have 8 terminals already.";
+  if (!wasOpen) return "The terminal could not be opened: the server does not answer.";
   return "The connection broke off, and the shell ended with it.";
 }

@@ -1,6 +1,7 @@
 """Carries bytes between a WebSocket and something in a computer: its screen, a terminal.
 
-Who comes is checked once, at the handshake, and a refusal is an ordinary answer. From then on it holds a few buffers at
+Who comes is checked once, at the handshake, and a refusal is an ordinary answer. A page cannot see that one: it is let
+in, and told in the closing. From then on it holds a few buffers at
 most, reads none of what it carries, and ends with the far end, with the caller, with the caller's key or session, or
 when one side takes nothing for a minute.
 """
@@ -18,7 +19,7 @@ from fastapi import WebSocket
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from ingot.api.errors import error_response
+from ingot.api.errors import error_body, error_response, new_request_id
 from ingot.api.keyed import authorise, check_origin, until_revoked
 from ingot.api.services import Services, services_of
 from ingot.errors import IngotError
@@ -38,6 +39,9 @@ _STALLED = 60.0
 _CLOSE = 5.0
 _SUBPROTOCOL = "binary"
 ENDED, UNREADABLE, REFUSED = 1000, 1003, 1008
+_REFUSALS = 4000
+_LONGEST_REASON = 123
+_OF_OTHER_SITES = frozenset({"bad_origin", "bad_host"})
 
 Close = tuple[int, str]
 """A WebSocket's closing code and its reason."""
@@ -76,12 +80,26 @@ async def carry(websocket: WebSocket, opening: Opening) -> None:
             caller = await authorise(websocket, use, Scope.LAUNCH)
             far = await connecting.enter_async_context(opening(use, caller))
         except IngotError as error:
-            await websocket.send_denial_response(error_response(error))
+            await _refuse(websocket, error)
             return
-        offered = websocket.scope["subprotocols"]
-        await websocket.accept(_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
+        await _accept(websocket)
         code, reason = await _until_one_ends(websocket, far, use, caller)
         await _close(websocket, code, reason)
+
+
+async def _accept(websocket: WebSocket) -> None:
+    offered = websocket.scope["subprotocols"]
+    await websocket.accept(_SUBPROTOCOL if _SUBPROTOCOL in offered else None)
+
+
+async def _refuse(websocket: WebSocket, error: IngotError) -> None:
+    if "origin" not in websocket.headers or error.code in _OF_OTHER_SITES:
+        await websocket.send_denial_response(error_response(error))
+        return
+    status, body, _ = error_body(error, new_request_id())
+    reason = f"{body['code']}: {body['error']}".encode()[:_LONGEST_REASON].decode(errors="ignore")
+    await _accept(websocket)
+    await _close(websocket, _REFUSALS + status, reason)
 
 
 async def _until_one_ends(websocket: WebSocket, far: FarEnd, use: Services, caller: Principal) -> Close:
