@@ -130,3 +130,15 @@ async def test_a_state_captured_behind_a_terminal_goes_on_and_has_terminals(
             await typist.until("# ")
             await typist.type("cat /dev/shm/marker; stty size; hostname\n")
             await typist.until("kept\r\n30 90\r\none\r\n")
+        async with resumed.terminal(80, 24) as terminal:
+            typist = Typist(terminal)
+            await typist.until("# ")
+            await typist.type("setsid sleep 9601 & kill -9 $PPID\n")  # what holds the terminal inside
+            assert await typist.end() == 137
+        left = (
+            "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -c '^9601$'; ls /sys/fs/cgroup/system.slice/ingot.service"
+        )
+        processes, _, groups = (await sh(resumed, left))[1].partition("\n")
+        assert (processes, "terminal" in groups) == ("0", False)
+        async with resumed.terminal(80, 24) as terminal:
+            await Typist(terminal).until("# ")

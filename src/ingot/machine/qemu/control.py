@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,11 @@ class Control:
             raise MachineLostError(f"QEMU's {self._name} did not answer {name} within {deadline:g} s") from None
         except (QMPError, OSError) as error:
             raise MachineLostError(f"QEMU's {self._name} is gone: {str(error) or type(error).__name__}") from error
+
+    async def hear(self, event: str, fits: Callable[[Any], bool]) -> None:
+        """Returns when QEMU tells an event whose data fits. Those from before are not heard."""
+        with self._client.listener(event, lambda told: fits(told["data"])) as listener:
+            await listener.get()
 
     async def wait_for_agent(self, deadline: float) -> None:
         """Until the guest agent answers. Raises MachineLostError."""

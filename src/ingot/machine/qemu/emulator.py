@@ -111,6 +111,10 @@ class Emulator:
             await self._remove_socket(name)
             place.unlink(missing_ok=True)
 
+    async def port_let_go(self, name: str) -> None:
+        """Returns when what had a plugged port open in the machine has it no more."""
+        await self.monitor.hear("VSERPORT_CHANGE", lambda told: told["id"] == f"{name}-port" and not told["open"])
+
     async def _remove_socket(self, name: str) -> None:
         """QEMU lets go of an unplugged device a moment later, and tells nobody when."""
         deadline = time.monotonic() + _UNPLUGGED

@@ -43,6 +43,10 @@ _HANG_UP = 4.0
 _QUICK = 60.0
 _QUICK_POLL = 0.01
 _CHECKPOINT = 300.0
+_END_GROUP = """[ -e $G ] || exit 0
+echo 1 >$G/cgroup.kill
+for n in 1 2 3 4 5; do rmdir $G 2>/dev/null && break; sleep 0.1; done
+exit 0"""
 _PUT = 120.0
 _ARRIVAL = 60.0
 _HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
@@ -140,6 +144,10 @@ class QemuMachine(Machine):
             place = await uninterrupted(parts.enter_async_context(self._emulator.plugged_port(name)))
             terminal = await connect_terminal(str(place), cols, rows)
             parts.callback(terminal.hang_up)
+            # QEMU keeps its end of the port when the server inside is killed.
+            letting_go = asyncio.create_task(self._emulator.port_let_go(name))
+            letting_go.add_done_callback(lambda _: terminal.hang_up())
+            parts.callback(letting_go.cancel)
             server = await uninterrupted(self._serve_terminal(name, cols, rows, env))
             parts.push_async_callback(self._end_terminal, terminal, server, f"{_GROUP}/{name}")
             yield terminal
@@ -276,11 +284,12 @@ class QemuMachine(Machine):
         terminal.hang_up()
         deadline = time.monotonic() + _HANG_UP
         with contextlib.suppress(MachineError):
-            while not (await self._status(server))["exited"]:
+            while not (status := await self._status(server))["exited"]:
                 if time.monotonic() > deadline:
-                    await self.run_quickly(["/bin/sh", "-c", f"[ ! -e {group} ] || echo 1 >{group}/cgroup.kill"])
-                    return
+                    break
                 await asyncio.sleep(_QUICK_POLL)
+            if status.get("exitcode") != 0:
+                await self.run_quickly(["/bin/sh", "-c", f"G={group}\n{_END_GROUP}"])
 
     async def _end_terminals(self) -> None:
         for parts in list(self._terminals.values()):
