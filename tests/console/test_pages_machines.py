@@ -32,6 +32,14 @@ _SECONDS = 60_000
 _SHADES = """(canvas) => new Set(
   new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)
 ).size"""
+_PICTURE = """() => {
+  const picture = document.querySelector(".screen-small img");
+  if (!picture?.complete || !picture.naturalWidth) return false;
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: picture.naturalWidth, height: picture.naturalHeight });
+  canvas.getContext("2d").drawImage(picture, 0, 0);
+  return (SHADES)(canvas) > 1;
+}""".replace("SHADES", _SHADES)
 TEXT = """Aa Zz 0189 `-=[]\\;',./
 ~!@#$%^&*()_+{}|:"<>?
 The last $LINE: of three
@@ -108,11 +116,18 @@ async def test_a_service_s_log_is_followed(containers: Server, computer: str, sh
 
 
 @pytest.fixture(scope="module")
-def vm(vm_server: Server) -> Iterator[dict[str, Any]]:
+def vm_ref(vm_server: Server) -> str:
+    """A template of a virtual machine; its one build is the first test's, or else that of `vm`."""
+    return vm_server.publish(template("echo 'SHOWN BY THE BUILD' >/dev/tty1; sleep 8"))
+
+
+@pytest.fixture(scope="module")
+def vm(vm_server: Server, vm_ref: str) -> Iterator[dict[str, Any]]:
     """A virtual machine that runs, one for all tests."""
-    ref, frames = vm_server.make(template("echo 'SHOWN BY THE BUILD' >/dev/tty1"))
+    vm_server.build(vm_ref)
+    frames = vm_server.follow(vm_ref)
     assert frames[-1].data["result"] == "ready", frames[-1].data
-    made = vm_server.launch(ref, name="vm")
+    made = vm_server.launch(vm_ref, name="vm")
     yield made
     vm_server.ask("DELETE", f"/computers/{made['id']}", 200)
 
@@ -121,6 +136,22 @@ async def seen(vm_server: Server, vm: dict[str, Any], path: str) -> str:
     """What is in a file of the machine, once it is there."""
     looking = f"for n in $(seq 200); do cat {path} 2>/dev/null && break; sleep 0.1; done"
     return await asyncio.to_thread(vm_server.bash, vm["id"], looking)
+
+
+@pytest.mark.timeout(900)
+async def test_the_screen_of_a_virtual_machine_that_builds_is_on_the_build_s_page(
+    vm_server: Server, vm_ref: str, show: Show
+) -> None:
+    page = await show(vm_server, f"builds/{vm_ref.replace('@', '/')}")
+    await asyncio.to_thread(vm_server.build, vm_ref)
+    small = page.get_by_role("button", name="What the building machine's screen shows now")
+    await expect(small).to_be_visible(timeout=_SECONDS)
+    await page.wait_for_function(_PICTURE, timeout=_SECONDS)
+    await small.click()
+    await expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".ending")).to_contain_text("Golden snapshot ready", timeout=_SECONDS)
+    await expect(small).to_have_count(0)
 
 
 @pytest.mark.timeout(900)
