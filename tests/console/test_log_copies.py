@@ -42,7 +42,7 @@ async def test_selected_lines_are_copied(server: Server, open_page: OpenPage) ->
 
 async def test_what_the_mouse_selects_has_no_numbers(server: Server, open_page: OpenPage) -> None:
     log = LogPage(await open_page(f"{(await built(server)).path}#L3"))
-    await log.sees_line(3)
+    await log.sees("line 3 red")
     await log.page.get_by_label("Timestamps").select_option("relative")
     text = await log.page.evaluate("""() => {
       const [from, to] = [3, 4].map((number) => document.querySelector(`[data-line="${number}"]`));
