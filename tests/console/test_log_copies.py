@@ -26,6 +26,7 @@ async def built(server: Server) -> LiveBuild:
 
 async def test_a_whole_step_is_copied_without_numbers_and_colours(server: Server, open_page: OpenPage) -> None:
     log = LogPage(await open_page((await built(server)).path))
+    await expect(log.page.get_by_text("Complete", exact=True)).to_be_visible()
     await log.header("1/1 run make").get_by_role("button", name="Copy the lines of 1/1 run make").click()
     await expect(log.page.get_by_text("Copied 1,002 lines.")).to_be_visible()
     lines = (await log.clipboard()).splitlines()
@@ -34,10 +35,21 @@ async def test_a_whole_step_is_copied_without_numbers_and_colours(server: Server
 
 async def test_selected_lines_are_copied(server: Server, open_page: OpenPage) -> None:
     log = LogPage(await open_page(f"{(await built(server)).path}#L3-L900"))
-    await log.sees_line(3)
+    await expect(log.page.get_by_text("Complete", exact=True)).to_be_visible()
     await log.more("Copy the selected lines")
     await expect(log.page.get_by_text("Copied 898 lines.")).to_be_visible()
     assert (await log.clipboard()).splitlines()[::897] == ["line 2 red", "line 899 red"]
+
+
+async def test_of_lines_that_are_not_there_only_those_that_are_count(server: Server, open_page: OpenPage) -> None:
+    log = LogPage(await open_page(f"{(await built(server)).path}#L1000-L9999"))
+    await expect(log.page.get_by_text("Complete", exact=True)).to_be_visible()
+    await log.more("Copy the selected lines")
+    told = log.page.get_by_text("Copied ")
+    await expect(told).to_be_visible()
+    count = len((await log.clipboard()).splitlines())
+    await expect(told).to_have_text(f"Copied {count} lines.")
+    assert 1 < count < 20
 
 
 async def test_what_the_mouse_selects_has_no_numbers(server: Server, open_page: OpenPage) -> None:

@@ -5,7 +5,7 @@ import type { ViewState } from "./view-state";
 export async function copyLines(view: ViewState, first: number, last: number): Promise<void> {
   const text = await view.log.textOf(first, last);
   if (text === null) return view.tell("That is too much for the clipboard: download the log instead.");
-  const count = last - first + 1;
+  const count = text.split("\n").length - 1; // of a log that is still coming there may be fewer
   await copyText(view, text, count === 1 ? "Copied the line." : `Copied ${count.toLocaleString("en")} lines.`);
 }
 
