@@ -22,12 +22,15 @@ DIGEST = "ab" * 32
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong on one stream connection; the default is nothing. `silent` sends headers and no more."""
+    """What goes wrong on one stream connection; the default is nothing. `silent` sends headers and no more;
+    `ends_after` so many frames the stream ends as a whole one does, behind `last_words`."""
 
     cut_after: int | None = None
     status: int | None = None
     silent: bool = False
     retry_ms: int | None = None
+    ends_after: int | None = None
+    last_words: bytes = b""
 
 
 @dataclass
@@ -183,8 +186,11 @@ class FakeServer:
         at = self._start(request)
         while True:
             grown = self._grown
-            for stored in self.log[at:]:
+            for stored in self.log[at:][: trouble.ends_after]:
                 yield stored
+            if trouble.ends_after is not None:
+                yield trouble.last_words or b":\n"
+                return
             at = max(at, len(self.log))
             if request.query.get("follow") == "0" or (self.log and b'"result":' in self.log[-1]):
                 return

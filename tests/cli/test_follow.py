@@ -142,8 +142,30 @@ async def test_no_server_says_how_to_start_one() -> None:
 async def test_the_recorded_part_ends_without_a_terminal_frame() -> None:
     async with fake_server(ready_log()[:5]) as fake, Client(fake.url, KEY) as client:
         frames = [one async for one in client.follow(REF, attempt=1, live=False)]
-        assert fake.streams()[0].query == {"follow": "0", "attempt": "1"}
+        asked = [(one.query, one.headers.get("last-event-id")) for one in fake.streams()]
+    assert asked == [({"follow": "0", "attempt": "1"}, None), ({"follow": "0", "attempt": "1"}, "1-4")]
     assert len(frames) == 5
+
+
+async def test_the_recorded_part_goes_on_where_the_server_had_to_end_it() -> None:
+    drains = [Trouble(ends_after=7, last_words=b"retry: 300\n"), Trouble(ends_after=0, last_words=b"retry: 300\n")]
+    retries: list[Retry] = []
+    async with fake_server(ready_log(), drains) as fake, Client(fake.url, KEY) as client:
+        frames = [one async for one in client.follow(REF, live=False, on_retry=retries.append)]
+        asked = [one.headers.get("last-event-id") for one in fake.streams()]
+    assert ids(frames) == [f"1-{seq}" for seq in range(28)]
+    assert asked == [None, "1-6", "1-6"]
+    assert [one.why for one in retries] == ["the stream ended before the log did"] * 2
+
+
+async def test_a_key_that_is_revoked_amid_the_recorded_part_is_told() -> None:
+    async with fake_server(ready_log(), [Trouble(ends_after=7)]) as fake, Client(fake.url, KEY) as client:
+        stream = client.follow(REF, live=False)
+        seen = [await anext(stream) for _ in range(7)]
+        fake.key = "sk_live_other"
+        with pytest.raises(UnauthenticatedError):
+            await anext(stream)
+    assert ids(seen) == [f"1-{seq}" for seq in range(7)]
 
 
 async def test_a_full_queue_carries_when_to_ask_again() -> None:

@@ -71,10 +71,12 @@ class Follower:
         self._tries = 0
         self._progress = 0.0
         self._retry_ms: int | None = None
+        self._sent_away = False
+        self._asked_again = False
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Ends after the terminal frame, or, with `live` off, where the log ends now. StreamLostError when patience
-        is at its end."""
+        is at its end, and what the server says of a key that was revoked meanwhile."""
         self._progress = _now()
         while True:
             try:
@@ -83,9 +85,12 @@ class Follower:
                         yield frame
                         if frame.end is not None:
                             return
-                if not self._live:
-                    return
-                why = "the stream ended before the build did"
+                if not self._live and not self._sent_away:
+                    if self._asked_again:
+                        return
+                    self._asked_again = True  # a stream whose key was revoked ended the same way
+                    continue
+                why = f"the stream ended before the {'build' if self._live else 'log'} did"
             except (_AgainError, UnreachableError) as error:
                 if not self._connected and isinstance(error, UnreachableError):
                     raise
@@ -93,7 +98,7 @@ class Follower:
             await self._pause(why)
 
     async def _connection(self) -> AsyncGenerator[Frame, None]:
-        reader = FrameReader()
+        reader, self._sent_away = FrameReader(), False
         query = {} if self._live else {"follow": "0"}
         if self._attempt is not None:
             query["attempt"] = str(self._attempt)
@@ -112,7 +117,7 @@ class Follower:
                         yield frame
                 if _now() - began > _STEADY:
                     self._made_progress()
-                self._retry_ms = reader.retry_ms
+                self._retry_ms, self._sent_away = reader.retry_ms, reader.is_sent_away
 
     async def _check(self, response: httpx2.Response) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()

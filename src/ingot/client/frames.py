@@ -39,10 +39,12 @@ class Frame:
 
 
 class FrameReader:
-    """One connection's parser. `retry_ms` is the last pause the server asked for, None when it did not."""
+    """One connection's parser. `retry_ms` is the last pause the server asked for, None when it did not; `is_sent_away`
+    tells that no frame came behind that, which is how a server ends a stream that has more to come."""
 
     def __init__(self) -> None:
         self.retry_ms: int | None = None
+        self.is_sent_away = False
         self._rest = b""
         self._id: FrameId | None = None
         self._data: list[bytes] = []
@@ -69,7 +71,7 @@ class FrameReader:
         elif name == b"id":
             self._id = FrameId.parse(value.decode(errors="replace"))
         elif name == b"retry" and value.isdigit():
-            self.retry_ms = int(value[:9])
+            self.retry_ms, self.is_sent_away = int(value[:9]), True
         return None
 
     def _dispatch(self) -> Frame | None:
@@ -77,6 +79,7 @@ class FrameReader:
         self._data, self._id = [], None
         if not data:
             return None
+        self.is_sent_away = False
         if identity is None:
             raise ServerError("the event stream has a frame without an id", hint="is this an Ingot server?")
         return read_frame(identity, data)
