@@ -101,13 +101,15 @@ def ended_log(result: str, phase: str, code: str, message: str) -> list[bytes]:
 
 @dataclass
 class FakeServer:
-    """`log` grows while the server runs (`say`); a stream ends when the log's last frame is terminal."""
+    """`log` grows while the server runs (`say`); a stream ends when the log's last frame is terminal. An answer that
+    has a gate waits for it."""
 
     url: str = ""
     key: str = KEY
     log: list[bytes] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    gates: dict[tuple[str, str], asyncio.Event] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     heartbeat: float = 15.0
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -133,6 +135,8 @@ class FakeServer:
                     await self._stream(request, writer)
                     break
                 status, answer = self._answer(request)
+                if gate := self.gates.get((request.method, request.path)):
+                    await gate.wait()
                 await _write_answer(writer, status, answer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import stat
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import INGOT, Run, clean_environment
 from tests.cli.fake_server import DIGEST, KEY, PUBLISHED, build_object, error, fake_server, ready_log
 
 REF = "default/hello@1.0.0"
@@ -119,12 +121,39 @@ async def test_a_computer_that_cannot_start_says_why_and_is_removed(ingot: Run) 
             {"id": "c-1", "desktop_id": "d-1", "status": "error", "error": "no room"},
         )
         failed = await ingot("run", REF, "--", "true", url=fake.url)
+        kept = await ingot("run", REF, url=fake.url)
+        ended = [one.query for one in fake.requests if one.method == "DELETE"]
         missing = error("the template needs the secret token; set it with `ingot secrets set token`", "missing_secret")
         fake.answers["POST", "/api/templates/run"] = (409, missing)
         refused = await ingot("run", REF, "--", "true", url=fake.url)
-    assert failed.status == refused.status == 1
+    assert failed.status == kept.status == refused.status == 1
+    assert ended == [{"id": "d-1"}] * 2
     assert failed.err == "ingot: the computer is error\n  no room\n"
     assert "needs the secret token" in refused.err
+
+
+@pytest.mark.parametrize("moment", ["POST", "GET"])
+@pytest.mark.parametrize("command", [[], ["--", "true"]])
+async def test_ctrl_c_while_a_computer_starts_ends_it(moment: str, command: list[str], tmp_path: Path) -> None:
+    async with fake_server() as fake:
+        computer = {"id": "c-1", "desktop_id": "d-1", "status": "starting"}
+        fake.answers["POST", "/api/templates/run"] = fake.answers["GET", "/api/computers/c-1"] = (200, computer)
+        fake.answers["DELETE", "/api/templates/run"] = (200, {"deleted": True})
+        gate = fake.gates["POST", "/api/templates/run"] = asyncio.Event()
+        if moment == "GET":
+            gate.set()
+        environment = clean_environment(tmp_path, INGOT_URL=fake.url, INGOT_API_KEY=KEY)
+        process = await asyncio.create_subprocess_exec(INGOT, "run", REF, *command, env=environment)
+        async with asyncio.timeout(30):
+            while not any(one.method == moment for one in fake.requests):
+                await asyncio.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.2)
+            gate.set()
+            status = await process.wait()
+        last = fake.requests[-1]
+    assert (last.method, last.path, last.query) == ("DELETE", "/api/templates/run", {"id": "d-1"})
+    assert status == 130
 
 
 def computer_object(name: str = "box", status: str = "running", **more: object) -> dict[str, object]:

@@ -127,13 +127,25 @@ async def _computer(client: Client, ref: Ref, keep: bool) -> AsyncIterator[Compu
         yield computer
     finally:
         if not keep:
-            with contextlib.suppress(NotFoundError):
-                await client.end_run(computer.desktop_id)
+            await _end(client, computer)
 
 
 async def _start(client: Client, ref: Ref) -> ComputerAnswer:
-    """A test run that runs. What could not be started is told with the server's own words."""
-    return await until_settled(client, await client.run(ref))
+    """A test run that runs. What could not be started is told with the server's own words, and ended, as is what Ctrl-C
+    no longer waits for: nobody was told its id."""
+    import asyncio
+
+    asked = asyncio.ensure_future(client.run(ref))
+    try:
+        return await until_settled(client, await asyncio.shield(asked))
+    except BaseException:
+        await _end(client, await asked)
+        raise
+
+
+async def _end(client: Client, computer: ComputerAnswer) -> None:
+    with contextlib.suppress(NotFoundError):
+        await client.end_run(computer.desktop_id)
 
 
 def _keep(talk: Talk, computer: ComputerAnswer) -> None:
