@@ -1,7 +1,8 @@
 """Tickets: what a browser puts into an event stream's URL in place of a key.
 
 A ticket is 256 random bits, bound to one key and one ref, and reads that ref's events only. It must be used within five
-minutes, and is good for reconnects until it expires. Only its SHA-256 is stored; it dies with its key.
+minutes, and is good for reconnects until it expires. Only its SHA-256 is stored; it dies with its key, and with the
+session that made it.
 """
 
 from __future__ import annotations
@@ -33,29 +34,31 @@ class Tickets:
         self._clock = clock
 
     async def issue(self, caller: Principal, ref: Ref) -> tuple[str, int]:
-        """A new ticket for `ref`, and when it expires (milliseconds since the epoch). A key's oldest tickets go when
-        it has a thousand."""
+        """A new ticket for `ref`, and when it expires (milliseconds since the epoch): no later than the session that
+        asks. A key's oldest tickets go when it has a thousand."""
         ticket = TICKET_PREFIX + secrets.token_urlsafe(32)
         now = self._clock()
+        expires = min(now + _LIFE_MS, caller.until_ms or now + _LIFE_MS)
 
         def add(connection: Connection) -> None:
             self._prune(connection, caller.key_id, now)
             row = {
                 "hash": hash_token(ticket),
                 "key_id": caller.key_id,
+                "session": caller.session or None,
                 "ref": str(ref),
                 "issued_ms": now,
-                "expires_ms": now + _LIFE_MS,
+                "expires_ms": expires,
                 "used": False,
             }
             connection.execute(insert(stream_tickets).values(row))
 
         await self._db.run(add)
-        return ticket, now + _LIFE_MS
+        return ticket, expires
 
     async def redeem(self, ticket: str, ref: Ref) -> Principal:
         """Whose ticket this is: a caller who may read. Raises UnauthenticatedError for one that is unknown, expired,
-        not used in time, of another ref, or of a revoked key."""
+        not used in time, of another ref, or of a key or session that is over."""
         if len(ticket) > _MAX_LENGTH:
             raise _invalid("it is longer than any ticket")
         caller = await self._db.run(lambda connection: self._use(connection, hash_token(ticket), ref))
@@ -68,14 +71,14 @@ class Tickets:
         row = connection.execute(query.where(stream_tickets.c.hash == digest)).first()
         now = self._clock()
         if row is None or row.ref != str(ref) or row.revoked_ms is not None:
-            return "it is unknown here, of another template, or its key was revoked"
+            return "it is unknown here, of another template, or its key or session is over"
         if now >= row.expires_ms:
             return "it has expired"
         if not row.used:
             if now - row.issued_ms > _FIRST_USE_MS:
                 return "it was not used within five minutes"
             connection.execute(update(stream_tickets).where(stream_tickets.c.hash == digest).values(used=True))
-        return Principal(row.account, row.key_id, frozenset({Scope.READ}))
+        return Principal(row.account, row.key_id, frozenset({Scope.READ}), row.session or "")
 
     def _prune(self, connection: Connection, key_id: str, now: int) -> None:
         connection.execute(delete(stream_tickets).where(stream_tickets.c.expires_ms <= now))

@@ -371,6 +371,21 @@ async def test_open_streams_end_with_their_session_and_others_do_not(
         assert server.services.stream.count_open() == 1
 
 
+async def test_a_sessions_ticket_ends_with_it(server: Server) -> None:
+    path, _ = await begun_build(server)
+    async with browsing(server) as browser:
+        ticket = (await browser.ask("POST", f"{path}/build/events/ticket")).json()["ticket"]
+        cookie, browser.cookie = browser.cookie, ""
+        async with browser.stream(path, query=f"?ticket={ticket}") as answer:
+            assert answer.status_code == 200
+            browser.cookie = cookie
+            await browser.ask("DELETE", "/api/session")
+            async with asyncio.timeout(10):
+                assert b'"result"' not in await answer.aread()
+        async with browser.stream(path, query=f"?ticket={ticket}") as answer:
+            assert answer.status_code == 401
+
+
 async def test_a_stream_that_waits_for_a_first_build_ends_with_its_session(server: Server) -> None:
     path = path_of((await server.publish())["ref"])
     async with browsing(server) as browser, browser.stream(path, query="?wait=1") as answer:

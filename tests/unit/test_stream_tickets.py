@@ -1,6 +1,7 @@
 """Tickets: one ref, one key, used in time, until they expire."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ingot.access import Access
 from ingot.errors import UnauthenticatedError
 from ingot.records.account import Principal, Scope
 from ingot.records.ref import Ref
+from ingot.sessions import Sessions
 from ingot.storage.database import Database
 from ingot.storage.tables import stream_tickets
 from ingot.tickets import Tickets
@@ -61,8 +63,23 @@ async def test_another_ref_another_text_or_a_revoked_key_open_nothing(stage: Sta
         with pytest.raises(UnauthenticatedError, match="Invalid ticket"):
             await stage.tickets.redeem(text, ref)
     await stage.access.revoke_key("default", caller.key_id)
-    with pytest.raises(UnauthenticatedError, match="its key was revoked"):
+    with pytest.raises(UnauthenticatedError, match="its key or session is over"):
         await stage.tickets.redeem(ticket, REF)
+
+
+async def test_a_ticket_that_a_session_made_is_the_sessions_and_goes_with_it(stage: Stage) -> None:
+    sessions = Sessions(stage.db, lambda: stage.now)
+    opened = await sessions.open(await stage.caller())
+    ticket, _ = await stage.tickets.issue(opened.caller, REF)
+    assert (await stage.tickets.redeem(ticket, REF)).session == opened.caller.session
+    stage.now = opened.ends_ms - 1000
+    _, expires = await stage.tickets.issue(replace(opened.caller, until_ms=opened.ends_ms), REF)
+    assert expires == opened.ends_ms
+    stage.now = 1_000_000
+    again, _ = await stage.tickets.issue(opened.caller, REF)
+    await sessions.end(opened.token)
+    with pytest.raises(UnauthenticatedError, match="its key or session is over"):
+        await stage.tickets.redeem(again, REF)
 
 
 async def test_expired_tickets_and_a_keys_oldest_go(stage: Stage) -> None:

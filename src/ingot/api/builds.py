@@ -78,7 +78,8 @@ async def take_build_screenshot(ref: RefInPath, caller: Caller, use: Use) -> Res
 @router.post(_PLACE + "/build/events/ticket", **keyed(Scope.READ, answers.StreamTicket, 404, status=201))
 async def make_ticket(ref: RefInPath, caller: Caller, use: Use) -> Json:
     """A ticket for a browser's EventSource: `GET …/build/events?ticket=…`. It reads this version's events only, is to
-    be used within five minutes, and serves reconnects until it expires or its key is revoked."""
+    be used within five minutes, and serves reconnects until it expires, its key is revoked, or the session that made it
+    is over."""
     await use.registry.get(caller.account, ref)
     ticket, expires_ms = await use.tickets.issue(caller, ref)
     return {"ticket": ticket, "expires_at": iso_time(expires_ms)}

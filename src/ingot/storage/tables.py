@@ -49,16 +49,19 @@ api_keys = Table(
     Column("revoked_ms", BigInteger),
 )
 
+# `session` is the session that made the ticket, null where a key did.
 stream_tickets = Table(
     "stream_tickets",
     metadata,
     Column("hash", Text, primary_key=True),
     Column("key_id", Text, ForeignKey("api_keys.id"), nullable=False),
+    Column("session", Text, ForeignKey("sessions.hash", ondelete="CASCADE")),
     Column("ref", Text, nullable=False),
     Column("issued_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("used", Boolean, nullable=False),
     Index("ix_stream_tickets_key_id", "key_id", "issued_ms"),
+    Index("ix_stream_tickets_session", "session"),
 )
 
 # `used_ms` is when a session was last used, to within an hour; it ends at `ends_ms` whatever happens.

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect
 
 from ingot.errors import HostError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in `versions/` (a test compares them)."""
 
 
