@@ -16,6 +16,12 @@ export const session = signal<Session | null | undefined>(undefined);
 /** The session ended while a page was open: the page stays, and asks to sign in again. */
 export const hasExpired = signal(false);
 
+/** The one-time code of a link that somebody opened who is signed in already: theirs to use or to leave. */
+export const offered = signal<string | null>(null);
+
+/** Why nobody is signed in, where that is worth saying. */
+export const refusal = signal<unknown>(null);
+
 onSignedOut(() => {
   if (session.value) hasExpired.value = true;
   else session.value = null;
@@ -24,16 +30,21 @@ onSignedOut(() => {
 export async function loadSession(): Promise<void> {
   const code = takeCode();
   try {
-    session.value = code ? await openSession({ code }) : await request<Session>("GET", "/api/session");
+    const known = await knownSession();
+    if (known === null && code !== null) return await signIn({ code });
+    session.value = known;
+    offered.value = code;
   } catch (error) {
     session.value = null;
+    refusal.value = error;
     if (!(error instanceof ApiError)) throw error;
   }
 }
 
 /** Signs in with a key, or with the one-time code of `ingot console`. */
 export async function signIn(by: { key: string } | { code: string }): Promise<void> {
-  session.value = await openSession(by);
+  refusal.value = null;
+  session.value = await request<Session>("POST", "/api/session", { json: by });
   hasExpired.value = false;
 }
 
@@ -54,8 +65,14 @@ export function may(scope: Scope): boolean {
   return scopes.includes(scope) || scopes.includes("admin");
 }
 
-function openSession(by: { key: string } | { code: string }): Promise<Session> {
-  return request<Session>("POST", "/api/session", { json: by });
+/** null where nobody is signed in. */
+async function knownSession(): Promise<Session | null> {
+  try {
+    return await request<Session>("GET", "/api/session");
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return null;
+    throw error;
+  }
 }
 
 /** The code of `/console/sign-in#code=…`, which is taken out of the address at once. */

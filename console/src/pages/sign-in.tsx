@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { signIn } from "../session";
+import { refusal, signIn } from "../session";
 import { useAction } from "../ui/action";
 import { Copy } from "../ui/copy";
 import { Field, Problem } from "../ui/form";
@@ -13,6 +13,7 @@ export function SignIn() {
         <h1>
           <img src="/console/ingot.svg" alt="" width="32" height="32" /> Ingot
         </h1>
+        {refusal.value !== null && <Problem error={refusal.value} />}
         <SignInForm />
         <div class="soft sign-in-way">
           <p>No key at hand? On the server's own machine this prints a link that signs you in:</p>

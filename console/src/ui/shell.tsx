@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { may, session, signOut } from "../session";
 import { SignInAgain } from "./sign-in-again";
+import { SignInInstead } from "./sign-in-instead";
 import { cycleTheme, theme } from "./theme";
 import { toast, Toasts } from "./toast";
 import { wordsOf } from "./action";
@@ -51,6 +52,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       </main>
       <Toasts />
       <SignInAgain />
+      <SignInInstead />
     </div>
   );
 }
