@@ -1,8 +1,9 @@
 import { useEffect } from "preact/hooks";
 import { lazy, Suspense } from "preact/compat";
-import { Route, Router, Switch } from "wouter-preact";
+import { Route, Router, Switch, useLocation } from "wouter-preact";
 import { loadSession, session } from "./session";
 import { SignIn } from "./pages/sign-in";
+import { Boundary } from "./ui/boundary";
 import { Shell } from "./ui/shell";
 import { mayLeave } from "./ui/leaving";
 import { Loading, Missing } from "./ui/states";
@@ -40,27 +41,30 @@ function leaves(to: string): boolean {
 
 /** The addresses. A line of a build is `/builds/ns/name/version?attempt=3#L120`. */
 function Pages() {
+  const [here] = useLocation();
   return (
     <Shell>
-      <Suspense fallback={<Loading what="the page" />}>
-        <Switch>
-          <Route path="/" component={Builds} />
-          <Route path="/sign-in" component={Builds} />
-          <Route path="/builds/:namespace/:name/:version" component={Build} />
-          <Route path="/templates" component={Templates} />
-          <Route path="/templates/new" component={Editor} />
-          <Route path="/templates/:namespace/:name" component={Template} />
-          <Route path="/templates/:namespace/:name/:version/edit" component={Editor} />
-          <Route path="/computers" component={Computers} />
-          <Route path="/computers/:id" component={Computer} />
-          <Route path="/secrets" component={Secrets} />
-          <Route path="/keys" component={Keys} />
-          <Route path="/host" component={Host} />
-          <Route>
-            <Missing what="page" />
-          </Route>
-        </Switch>
-      </Suspense>
+      <Boundary at={here}>
+        <Suspense fallback={<Loading what="the page" />}>
+          <Switch>
+            <Route path="/" component={Builds} />
+            <Route path="/sign-in" component={Builds} />
+            <Route path="/builds/:namespace/:name/:version" component={Build} />
+            <Route path="/templates" component={Templates} />
+            <Route path="/templates/new" component={Editor} />
+            <Route path="/templates/:namespace/:name" component={Template} />
+            <Route path="/templates/:namespace/:name/:version/edit" component={Editor} />
+            <Route path="/computers" component={Computers} />
+            <Route path="/computers/:id" component={Computer} />
+            <Route path="/secrets" component={Secrets} />
+            <Route path="/keys" component={Keys} />
+            <Route path="/host" component={Host} />
+            <Route>
+              <Missing what="page" />
+            </Route>
+          </Switch>
+        </Suspense>
+      </Boundary>
     </Shell>
   );
 }

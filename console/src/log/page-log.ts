@@ -23,6 +23,14 @@ export interface SearchState {
   problem: string;
 }
 
+/** Where the worker's file is not there: with an upgrade of the server those of an open tab go. */
+const NO_WORKER: Connection = {
+  state: "refused",
+  status: 0,
+  code: "no_worker",
+  message: "The part of the page that reads logs did not load. Reload the page: the server may have another version.",
+};
+
 const NO_SEARCH: SearchState = { id: 0, text: "", regex: false, count: 0, done: true, problem: "" };
 
 export class PageLog implements Log {
@@ -61,6 +69,7 @@ export class PageLog implements Log {
     this.attempt.value = attempt;
     this.#worker = new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "log" });
     this.#worker.onmessage = (event: MessageEvent<FromWorker>) => this.#take(event.data);
+    this.#worker.onerror = () => this.#lost();
     this.rows = new RowCache((lines) => this.#send({ kind: "rows", lines }));
     const { tab, unwatch } = watchTab((change) => {
       this.#send(change);
@@ -104,6 +113,11 @@ export class PageLog implements Log {
       this.#texts.set(id, resolve);
       this.#send({ kind: "text", id, first, last });
     });
+  }
+
+  /** An error before the worker's first word is that it did not load; a later one does not end it. */
+  #lost(): void {
+    if (this.connection.value.state === "connecting") this.connection.value = NO_WORKER;
   }
 
   #take(message: FromWorker): void {
