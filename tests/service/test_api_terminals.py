@@ -100,7 +100,19 @@ async def test_the_size_is_that_of_the_window(stage: Stage) -> None:
         await until(websocket, "33 90\r\n")
 
 
-@pytest.mark.parametrize("query", ["?cols=0", "?rows=1001", "?cols=-1", "?cols=ten", "?rows=²", "?cols="])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?cols=0",
+        "?rows=1001",
+        "?cols=-1",
+        "?cols=ten",
+        "?rows=²",
+        "?cols=",
+        "?cols=0000000801234567",
+        "?rows=" + "9" * 5000,
+    ],
+)
 async def test_a_size_that_is_none_is_refused(stage: Stage, query: str) -> None:
     assert await stage.refusal(query) == (400, "bad_request")
 
