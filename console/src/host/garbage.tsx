@@ -19,7 +19,8 @@ export function Garbage() {
   return (
     <div class="stack">
       <p class="soft">
-        Layers, goldens and logs that no template, build or computer needs take room until they are collected.
+        Layers, goldens and leftovers of builds that no template, build or computer needs take room until they are
+        collected.
       </p>
       <div class="row">
         <button class="button" disabled={action.busy} onClick={() => void action.run(() => collect(true))}>

@@ -92,7 +92,7 @@ def gc(
     url: UrlFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove layers, goldens and logs that nothing needs."""
+    """Remove layers, goldens and leftovers of builds that nothing needs."""
     talk = Talk(as_json)
     answer = ask(url, lambda client: client.gc(dry_run=dry_run))
     removed = [entry for entry in answer.get("removed") or () if isinstance(entry, Mapping)]
