@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import CorruptStoreError, StaleEpochError
+from ingot.events import log_file
 from ingot.events.cursor import Cursor
 from ingot.events.frames import encode_lines, encode_terminal
 from ingot.events.log import EventLogs, StoredLog
@@ -278,6 +279,20 @@ async def test_a_disk_that_is_full_for_a_while_loses_nothing(tmp_path: Path) -> 
     await writer.flush()
     made += [*frames(2, ["kept for later"]), await finish(writer)]
     assert (tmp_path / "b1/events.sse").read_bytes() == b"".join(made)
+
+
+async def test_a_log_ends_in_order_where_there_is_no_room_for_its_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(log_file, "write_index", refuse)
+    writer = await EventLogs(tmp_path).open_writer("b1", 1, 1)
+    made = await write(writer, 3)
+    end = await finish(writer)
+    assert "has no index" in caplog.text
+    assert await everything((await opened(EventLogs(tmp_path), "b1")).cursor()) == b"".join(made) + end
 
 
 async def test_deleting_a_log_ends_its_readers_and_refuses_its_writer(tmp_path: Path) -> None:

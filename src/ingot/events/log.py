@@ -7,6 +7,7 @@ once they are on disk. The last MiB of a log that is being written is kept in me
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import weakref
@@ -25,6 +26,8 @@ from ingot.events.log_index import BATCH, LogIndex
 from ingot.events.writer import GroupCommit, LogWriter
 
 _TAIL = 1024 * 1024
+
+_log = logging.getLogger(__name__)
 
 
 class Waiter(Protocol):
@@ -299,8 +302,11 @@ class StoredLog:
         self._wake_all()
 
     async def seal(self) -> None:
-        """The attempt is over: keeps the index beside the frames."""
-        await asyncio.to_thread(log_file.write_index, self.directory, self._index)
+        """The attempt is over: keeps the index beside the frames, where there is room for it."""
+        try:
+            await asyncio.to_thread(log_file.write_index, self.directory, self._index)
+        except (OSError, RuntimeError) as error:  # as in `GroupCommit`
+            _log.warning("%s has no index, so it is scanned: %s", self.directory, error, extra={"action": "seal_log"})
 
     # --- growing old
 
