@@ -1,6 +1,7 @@
 """Claims builds, runs them, and ends each with exactly one terminal frame.
 
 The order at an end: the queue seals the attempt → terminal frame durable → status committed → readers see the frame.
+What the disk or the database refuses is tried again until it is taken: no failure ends the worker.
 A worker that is asked to stop leaves its builds running in the queue: the next start goes on from their
 last layer, under the same attempt. It promises to leave no machine behind, however it ends, but the one of a step that
 failed in a build that was to keep it.
@@ -10,32 +11,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 from ingot.announce import accepted_line, tell_waiting
-from ingot.builder.failures import as_build_error
 from ingot.builder.report import Reporter
 from ingot.builder.request import BuildRequest
-from ingot.errors import (
-    BuildError,
-    ConflictError,
-    IngotError,
-    NotFoundError,
-    StaleEpochError,
-    lacks_room,
-)
-from ingot.events.frames import TerminalFrame
+from ingot.errors import BuildError, ConflictError, NotFoundError, StaleEpochError
 from ingot.events.log import EventLogs
 from ingot.events.reporter import BuildReporter
 from ingot.events.writer import LogWriter
 from ingot.held import HeldMachines, kept_line
+from ingot.outcome import Outcome, expired, failure_of, outcome_for, outcome_told_by
 from ingot.queue.builds import BuildQueue
 from ingot.records.build import CANCELLED_ON_REQUEST, Build, BuildState, Failure, FailureCode, StepRecord
 from ingot.records.event import Level, Phase, Result
 from ingot.records.layer import Golden
+from ingot.storage.clock import now_ms
+from ingot.troubles import Troubles
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -43,24 +40,9 @@ SERVERS_LIMIT = 5
 """An attempt that outlived this many servers ends: it is likely what kills them."""
 
 _HOUSEKEEPING_SECONDS = 1.0
-_ROOM_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an attempt ends: with a golden, or with a failure."""
-
-    golden_key: str | None = None
-    manifest: Mapping[str, Any] | None = None
-    failure: Failure | None = None
-
-    @property
-    def result(self) -> Result:
-        return Result.READY if self.failure is None else self.failure.code.result
-
-    @property
-    def state(self) -> BuildState:
-        return BuildState.READY if self.failure is None else BuildState.FAILED
+_AGAIN_SECONDS = 2.0
+_TAKEOVER_MS = 10_000
+"""Who asked for a build that only takes a golden over ends it at once; after this time somebody else does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,81 +68,110 @@ class Worker:
         self._queue = queue
         self._logs = logs
         self._workshop = workshop
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: set[str] = set()
+        self._breakable: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
         self._places: dict[str, int] = {}
+        self._troubles = Troubles(log)
+        self._began_ms = now_ms()
+        self._looked = 0.0
 
     async def settle(self) -> None:
         """Where a log has its end and the status has not, the server died in between: the status follows the log.
         To be called before anything is served, so that nobody sees the two differ."""
         for build in await self._queue.unfinished():
-            stored = await self._logs.log(build.id)
-            if stored is not None and stored.terminal is not None:
-                await self._follow_log(await self._queue.reclaim(build.id), stored.terminal)
+            await self._follow_log(build)
 
     async def run(self) -> None:
         """Goes on with what the last server left, then claims and runs builds until it is cancelled."""
         async with asyncio.TaskGroup() as builds:
-            for build in await self._queue.unfinished():
-                await self._continue(builds, build)
             seen = -1
             while True:
+                failures = self._troubles.count
+                await self._keep_house(builds)
+                if self._troubles.count > failures:
+                    await asyncio.sleep(_HOUSEKEEPING_SECONDS)
                 seen = await self._queue.wait_change(seen, _HOUSEKEEPING_SECONDS)
-                await self._stop_cancelled()
-                await self._end_expired()
-                while (claimed := await self._queue.claim()) is not None:
-                    self._start(builds, claimed)
-                await self._tell_places()
 
-    # -- going on after a crash ------------------------------------------------------------------------------
+    # -- housekeeping ------------------------------------------------------------------------------------------
+
+    async def _keep_house(self, builds: asyncio.TaskGroup) -> None:
+        """One round. A part that fails is tried again in the next."""
+        for what, act in (
+            ("going on with builds that nobody runs", partial(self._take_up, builds)),
+            ("stopping cancelled builds", self._stop_cancelled),
+            ("ending builds that waited too long", self._end_expired),
+            ("claiming builds", partial(self._claim, builds)),
+            ("telling places in the queue", self._tell_places),
+        ):
+            with self._troubles.outlived(what):
+                await act()
+
+    async def _take_up(self, builds: asyncio.TaskGroup) -> None:
+        """Finds attempts that nobody works on, at the start and once in a while: those that the last server left, and
+        those whose end failed here."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked < _HOUSEKEEPING_SECONDS:
+            return
+        self._looked, running = now, frozenset(self._running)
+        taking_over = max(self._began_ms, now_ms() - _TAKEOVER_MS)
+        for build in await self._queue.unfinished():
+            if build.reused and (build.started_ms or 0) >= taking_over:
+                continue
+            if (build.joined_to or build.id) not in running:
+                with self._troubles.outlived(f"going on with {build.ref}"):
+                    await self._continue(builds, build)
 
     async def _continue(self, builds: asyncio.TaskGroup, build: Build) -> None:
-        """An attempt that the last server left: run on from its last layer, or end like the build it waited for."""
+        """Runs on from the last layer, or ends like the build that it waited for, or as its log says."""
         leader = await self._queue.get(build.joined_to) if build.joined_to is not None else None
+        if await self._follow_log(build):
+            return
         if build.state is BuildState.JOINED and leader is not None:
-            await self._end_unstarted(build, _outcome_for(build, leader))
+            await self._end_unstarted(build, outcome_for(build, leader))
         elif build.cancel_requested:
             await self._end_unstarted(build, Outcome(failure=CANCELLED_ON_REQUEST))
         elif build.reused and build.golden_key is not None:
             await self._workshop.take_over(await self._queue.reclaim(build.id), build.golden_key)
         elif build.started_ms is None:
-            await self._end_unstarted(build, _expired(build))
+            await self._end_unstarted(build, expired(build))
         else:
             self._start(builds, await self._queue.reclaim(build.id))
+
+    async def _claim(self, builds: asyncio.TaskGroup) -> None:
+        while (claimed := await self._queue.claim()) is not None:
+            self._start(builds, claimed)
 
     def _start(self, builds: asyncio.TaskGroup, build: Build) -> None:
         self._places.pop(build.id, None)
         task = builds.create_task(self._run(build), name=f"build {build.ref}")
-        self._running[build.id] = task
+        self._running.add(build.id)
         task.add_done_callback(lambda _: self._forget(build.id))
 
     def _forget(self, build_id: str) -> None:
-        self._running.pop(build_id, None)
+        self._running.discard(build_id)
         self._cancelled.discard(build_id)
 
-    # -- housekeeping ------------------------------------------------------------------------------------------
-
     async def _stop_cancelled(self) -> None:
+        """One that begins or ends just now is left alone: the next round, or `seal`, finds the cancel."""
         for build in await self._queue.cancels():
-            task = self._running.get(build.id)
-            if task is not None and build.id not in self._cancelled:
+            task = self._breakable.pop(build.id, None)
+            if task is not None:
                 self._cancelled.add(build.id)
                 task.cancel()
-            elif task is None and build.state in (BuildState.QUEUED, BuildState.JOINED):
+            elif build.state in (BuildState.QUEUED, BuildState.JOINED):
                 await self._end_unstarted(build, Outcome(failure=CANCELLED_ON_REQUEST))
 
     async def _end_expired(self) -> None:
         for build in await self._queue.expired():
-            await self._end_unstarted(build, _expired(build))
+            await self._end_unstarted(build, expired(build))
 
     async def _tell_places(self) -> None:
         waiting = [build for build in await self._queue.active() if build.state is BuildState.QUEUED]
         for place, build in enumerate(waiting, start=1):
-            if self._places.get(build.id) != place:
-                told_before = build.id in self._places
-                self._places[build.id] = place
-                if told_before:
-                    await tell_waiting(self._logs, build, place)
+            if self._places.get(build.id, place) != place:
+                await tell_waiting(self._logs, build, place)
+            self._places[build.id] = place
 
     # -- one build ------------------------------------------------------------------------------------------
 
@@ -171,29 +182,42 @@ class Worker:
         except StaleEpochError as error:
             log.warning("%s was taken over: %s", build.ref, error, extra={"action": "stale-epoch"})
         except Exception:
-            log.exception("%s could not be ended; the next start tries again", build.ref, extra={"action": "end-build"})
+            log.exception("%s did not end in order", build.ref, extra={"action": "end-build"})
 
     async def _attempt(self, build: Build) -> None:
-        writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
+        writer, reporter = await self._until_taken(f"the begin of {build.ref}", lambda: self._begin(build))
         try:
-            secrets = await self._workshop.reveal(build.account)
-            reporter = self._reporter(build, writer, tuple(secrets.values()))
-            await self._tell_begin(build, writer, reporter)
             async with self._workshop.held.attempt(build.id):
                 outcome = await self._outcome(build, reporter)
-                self._running.pop(build.id, None)  # a cancel is for `seal` to find now: it must not break off the end
-                await self._end_when_there_is_room(build, reporter, outcome)
+                await self._until_taken(f"the end of {build.ref}", lambda: self._end(build, reporter, outcome))
         finally:
             await asyncio.shield(writer.aclose())
 
-    def _reporter(self, build: Build, writer: LogWriter, secrets: tuple[str, ...]) -> BuildReporter:
+    async def _until_taken(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
+        """Does what a full disk, say, may refuse, until it is taken. Raises StaleEpochError."""
+        while True:
+            with self._troubles.outlived(what, StaleEpochError):
+                return await act()
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _begin(self, build: Build) -> tuple[LogWriter, BuildReporter]:
+        writer = await self._logs.open_writer(build.id, build.attempt, build.epoch)
+        try:
+            reporter = self._reporter(build, writer)
+            await self._tell_begin(build, writer, reporter)
+        except BaseException:
+            await asyncio.shield(writer.aclose())
+            raise
+        return writer, reporter
+
+    def _reporter(self, build: Build, writer: LogWriter) -> BuildReporter:
         async def on_progress(phase: Phase, step: str | None) -> None:
             await self._queue.progress(build.id, build.epoch, phase, step)
 
         async def on_step(record: StepRecord) -> None:
             await self._queue.record_step(build.id, build.epoch, record)
 
-        return BuildReporter(writer, build.attempt, secrets, on_progress, on_step)
+        return BuildReporter(writer, build.attempt, (), on_progress, on_step)
 
     async def _tell_begin(self, build: Build, writer: LogWriter, reporter: BuildReporter) -> None:
         if writer.next_seq == 0:
@@ -207,37 +231,27 @@ class Worker:
         if build.epoch > SERVERS_LIMIT:
             message = f"the server went down {build.epoch - 1} times during this build, so it is not tried again"
             return Outcome(failure=Failure(FailureCode.MACHINE_LOST, message))
+        task = asyncio.current_task()
+        assert task is not None
+        self._breakable[build.id] = task  # a cancel breaks off what is inside this `try`, and nothing else
         try:
+            reporter.add_secrets(tuple((await self._workshop.reveal(build.account)).values()))
             request = await self._workshop.prepare(build)
             golden = await self._workshop.build(request, reporter)
             return Outcome(golden_key=golden.key, manifest=golden.manifest)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if build.id not in self._cancelled or task is None:
+            if build.id not in self._cancelled or task.uncancel():
                 raise
-            task.uncancel()
             return Outcome(failure=CANCELLED_ON_REQUEST)
         except BuildError as error:
             return Outcome(failure=error.failure)
         except Exception as error:
             log.exception("%s failed for a reason of our own", build.ref, extra={"action": "build"})
-            return Outcome(failure=replace(_failure_of(error), last_lines=reporter.last_lines()))
+            return Outcome(failure=replace(failure_of(error), last_lines=reporter.last_lines()))
+        finally:
+            self._breakable.pop(build.id, None)
 
     # -- ends ------------------------------------------------------------------------------------------------
-
-    async def _end_when_there_is_room(self, build: Build, reporter: BuildReporter, outcome: Outcome) -> None:
-        """A full disk takes neither the terminal frame nor the status; the end waits until it does."""
-        told = False
-        while True:
-            try:
-                return await self._end(build, reporter, outcome)
-            except (IngotError, OSError) as error:
-                if not lacks_room(error):
-                    raise
-                if not told:
-                    log.error("%s cannot be ended: %s", build.ref, error, extra={"action": "end-build"})
-                told = True
-            await asyncio.sleep(_ROOM_SECONDS)
 
     async def _end(self, build: Build, reporter: BuildReporter, outcome: Outcome) -> None:
         cancelled = await self._queue.seal(
@@ -253,20 +267,15 @@ class Worker:
         await reporter.finish(outcome.result, _age_ms(build), outcome.failure, lambda: self._commit(build, outcome))
         await self._end_joiners(build)
 
-    async def _follow_log(self, build: Build, terminal: TerminalFrame) -> None:
-        if terminal.result is Result.READY:
-            outcome = Outcome(golden_key=build.golden_key, manifest=build.manifest)
-        else:
-            told = terminal.error or {}
-            failure = Failure(
-                FailureCode(told.get("code", FailureCode.INTERNAL)),
-                told.get("message", terminal.line),
-                told.get("step"),
-                told.get("exit_code"),
-            )
-            outcome = Outcome(failure=failure)
-        await self._commit(build, outcome)
-        await self._end_joiners(build)
+    async def _follow_log(self, build: Build) -> bool:
+        """Ends a build as its log says; False where that has no end yet."""
+        stored = await self._logs.log(build.id)
+        if stored is None or stored.terminal is None:
+            return False
+        held = await self._queue.reclaim(build.id)
+        await self._commit(held, outcome_told_by(held, stored.terminal))
+        await self._end_joiners(held)
+        return True
 
     async def _commit(self, build: Build, outcome: Outcome) -> None:
         await self._queue.finish(
@@ -282,54 +291,36 @@ class Worker:
 
     async def _end_joiners(self, leader: Build) -> None:
         """Those that waited for the same content end like it. After a cancel the queue lists none: the oldest
-        of them leads now."""
-        joiners = await self._queue.joiners(leader.id)
-        ended = await self._queue.get(leader.id) if joiners else None
-        for joiner in joiners:
-            assert ended is not None, "a build that others joined is in the history"
-            await self._end_unstarted(joiner, _outcome_for(joiner, ended))
+        of them leads now. `_take_up` finds those whose end fails."""
+        with self._troubles.outlived(f"ending the builds that joined {leader.ref}"):
+            joiners = await self._queue.joiners(leader.id)
+            ended = await self._queue.get(leader.id) if joiners else None
+            for joiner in joiners:
+                assert ended is not None, "a build that others joined is in the history"
+                await self._end_unstarted(joiner, outcome_for(joiner, ended))
 
     async def _end_unstarted(self, build: Build, outcome: Outcome) -> None:
-        """Ends a build that waits. It may have begun or ended meanwhile: then there is nothing to do."""
+        """Ends a build that waits. It may have begun or ended meanwhile: then there is nothing to do. One that cannot
+        be ended keeps no other from its end: `_take_up` finds it."""
         self._places.pop(build.id, None)
-        try:
-            held = await self._queue.reclaim(build.id)
-            writer = await self._logs.open_writer(held.id, held.attempt, held.epoch)
+        with self._troubles.outlived(f"the end of {build.ref}"):
             try:
-                await self._write_end(held, writer, outcome)
-            finally:
-                await writer.aclose()
-        except (StaleEpochError, ConflictError, NotFoundError) as error:
-            log.info("%s needs no ending: %s", build.ref, error, extra={"action": "end-unstarted"})
+                await self._write_end(await self._queue.reclaim(build.id), outcome)
+            except (StaleEpochError, ConflictError, NotFoundError) as error:
+                log.info("%s needs no ending: %s", build.ref, error, extra={"action": "end-unstarted"})
 
-    async def _write_end(self, held: Build, writer: LogWriter, outcome: Outcome) -> None:
-        reporter = self._reporter(held, writer, ())
-        if writer.next_seq == 0:
-            await reporter.say(accepted_line(held))
-        await self._end(held, reporter, outcome)
-
-
-def _outcome_for(joiner: Build, leader: Build) -> Outcome:
-    """How a build ends that waited for `leader`, which is over. Nobody reads another account's lines."""
-    if leader.state is BuildState.READY:
-        return Outcome(golden_key=leader.golden_key, manifest=leader.manifest)
-    failure = leader.failure or Failure(FailureCode.INTERNAL, "the build that this one waited for left no result")
-    return Outcome(failure=failure if joiner.account == leader.account else replace(failure, last_lines=()))
-
-
-def _failure_of(error: Exception) -> Failure:
-    if isinstance(error, (IngotError, OSError)):
-        return as_build_error(error, None).failure
-    return Failure(FailureCode.INTERNAL, f"{type(error).__name__}: {error}")
-
-
-def _expired(build: Build) -> Outcome:
-    waited = int(time.time() - build.queued_ms / 1000)
-    message = f"no builder was free within {waited} s; try again when the queue is shorter"
-    return Outcome(failure=Failure(FailureCode.QUEUE_EXPIRED, message))
+    async def _write_end(self, held: Build, outcome: Outcome) -> None:
+        writer = await self._logs.open_writer(held.id, held.attempt, held.epoch)
+        try:
+            reporter = self._reporter(held, writer)
+            if writer.next_seq == 0:
+                await reporter.say(accepted_line(held))
+            await self._end(held, reporter, outcome)
+        finally:
+            await writer.aclose()
 
 
 def _age_ms(build: Build) -> int:
     """Since the build began, or since it was asked for when it never began."""
     begin = build.started_ms if build.started_ms is not None else build.queued_ms
-    return max(0, int(time.time() * 1000) - begin)
+    return max(0, now_ms() - begin)

@@ -37,6 +37,7 @@ class Works:
     queue: BuildQueue
     logs: EventLogs
     held: HeldMachines
+    worker: asyncio.Task[None]
 
     async def end(
         self, name: str = "demo", account: str = "acme", flags: BuildFlags = KEEP, cancel: asyncio.Event | None = None
@@ -74,14 +75,14 @@ def ref(name: str) -> Ref:
 
 
 @contextlib.asynccontextmanager
-async def works(directory: Path, limits: HoldLimits | None = None) -> AsyncIterator[Works]:
+async def works(directory: Path, limits: HoldLimits | None = None, builds: int = 2) -> AsyncIterator[Works]:
     script = {"break it": Scripted((b"oops\n",), exit_code=3, writes={"/srv/half": b"made"})}
     async with (
         stage(directory, script) as made,
         Database(directory / "ingot.db") as db,
         HeldMachines(limits or HoldLimits()) as held,
     ):
-        queue, logs = BuildQueue(db, QueueLimits()), EventLogs(directory / "logs")
+        queue, logs = BuildQueue(db, QueueLimits(builds=builds)), EventLogs(directory / "logs")
 
         async def prepare(claimed: Build) -> BuildRequest:
             name = claimed.ref.name
@@ -114,7 +115,7 @@ async def works(directory: Path, limits: HoldLimits | None = None) -> AsyncItera
         worker = Worker(queue, logs, Workshop(prepare, build_golden, take_over, reveal, lambda *_: None, held))
         running = asyncio.create_task(worker.run())
         try:
-            yield Works(made, queue, logs, held)
+            yield Works(made, queue, logs, held, running)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
