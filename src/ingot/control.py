@@ -19,6 +19,7 @@ from ingot.dispatch import Dispatch
 from ingot.errors import ConflictError, ForbiddenError, NotFoundError
 from ingot.held import HeldMachines
 from ingot.launcher.computers import Computers
+from ingot.machine.contract import Finding
 from ingot.queue.builds import BuildQueue
 from ingot.records.account import Principal, Scope
 from ingot.records.build import Build, BuildFlags
@@ -48,6 +49,7 @@ class Control:
     collector: GarbageCollector
     computers: Computers
     held: HeldMachines
+    own_findings: tuple[Finding, ...] = ()
 
     async def start(self, account: str, ref: Ref, flags: BuildFlags) -> Build:
         """A new attempt ends the machine that is held of an earlier one, and does not wait for that."""
@@ -118,7 +120,7 @@ class Control:
         return await self.collector.collect(Roots(roots.goldens | (goldens - released)), dry_run=False)
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
-        return [asdict(finding) for finding in await self.tools.backend.findings()]
+        return [asdict(finding) for finding in (*await self.tools.backend.findings(), *self.own_findings)]
 
     async def resolve_stream(self, request: StreamRequest) -> StreamTarget:
         """Whose events a request may read. Raises UnauthenticatedError, ForbiddenError, and NotFoundError with

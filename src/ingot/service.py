@@ -51,6 +51,7 @@ from ingot.machine.container.backend import ContainerBackend, ContainerSettings
 from ingot.machine.contract import Backend, Finding
 from ingot.machine.qemu import QemuBackend, QemuSettings
 from ingot.machine.qemu.findings import try_kvm
+from ingot.open_files import enough_for, hard_limit, needed_for, raise_limit
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.layer import Golden
 from ingot.registry import Registry
@@ -108,10 +109,21 @@ async def local_findings() -> Sequence[Finding]:
     """What this host offers for machines, without a server."""
     settings, _ = load_settings()
     chosen = await choose_backend(settings)
+    made_by = Finding("machines", True, f"{chosen.backend.name}: {chosen.reason}")
     try:
-        return [Finding("machines", True, f"{chosen.backend.name}: {chosen.reason}"), *await chosen.backend.findings()]
+        return [made_by, *await chosen.backend.findings(), find_open_files(settings)]
     finally:
         await chosen.backend.aclose()
+
+
+def find_open_files(settings: Settings) -> Finding:
+    """Whether this process may open what its event streams need."""
+    limit, needed = hard_limit(), needed_for(settings.stream_limit)
+    if limit >= needed:
+        return Finding("open files", True, f"{limit}: enough for {settings.stream_limit} event streams at once")
+    detail = f"{limit}: event streams are limited to {enough_for(limit)} at once, not {settings.stream_limit}"
+    remedy = f"ulimit -n {needed}, or LimitNOFILE={needed} of its unit"
+    return Finding("open files", False, detail, remedy, needed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +187,14 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
-        sessions = Sessions(database)
+        sessions, own = Sessions(database), (find_open_files(settings),)
         control = Control(
-            registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held
+            registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held, own
         )
         stream = EventStream(
             logs,
             control.resolve_stream,
-            limits=StreamLimits(settings.stream_limit, settings.account_stream_limit),
+            limits=_stream_limits(settings),
             is_live=control.is_live,
             cors=cors,
             stamp=lambda: database.changes,
@@ -268,6 +280,14 @@ def _queue_limits(settings: Settings) -> QueueLimits:
         account_waiting=settings.account_queue_limit,
         wait_seconds=settings.queue_timeout,
     )
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
+    """As the settings say, or as many as this process may have connections."""
+    streams = raise_limit(settings.stream_limit)
+    if streams < settings.stream_limit:
+        log.warning("open files: %s", find_open_files(settings).detail, extra={"action": "open-files"})
+    return StreamLimits(streams, settings.account_stream_limit)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -18,6 +18,7 @@ from pathlib import Path
 from ingot import process
 from ingot.errors import IngotError
 from ingot.storage.clock import now_ms
+from ingot.troubles import Troubles
 
 EVERY_SECONDS = 10
 _KEPT = 3600 // EVERY_SECONDS
@@ -77,12 +78,11 @@ class Vitals:
 
     async def run(self) -> None:
         """Samples until it is cancelled. One that cannot be had is left out."""
+        troubles = Troubles(_log)
         while True:
             await asyncio.sleep(EVERY_SECONDS)
-            try:
+            with troubles.outlived("taking the host's figures"):
                 await self.sample()
-            except (IngotError, OSError):
-                _log.warning("the host's figures cannot be had", exc_info=True)
 
     async def sample(self) -> None:
         """Adds the figures of now."""

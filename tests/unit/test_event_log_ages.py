@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,39 @@ async def finished(directory: Path, build_id: str = "b1", lines: int = 12_000) -
     writer = await logs.open_writer(build_id, 1, 1)
     made = await write(writer, lines, size=random.Random(lines).randrange(30, 200))
     return b"".join(made) + await finish(writer)
+
+
+async def test_what_fails_ends_no_keeper(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    logs = EventLogs(tmp_path)
+    await finished(tmp_path, "b1", lines=10)
+    await finished(tmp_path, "b2", lines=10)
+    compact, stored, rounds = logs.compact, logs.stored, 0
+
+    async def compact_others(build_id: str) -> bool:
+        if build_id == "b1":
+            raise ValueError("nobody thought of this")
+        return await compact(build_id)
+
+    async def stored_later() -> Sequence[tuple[str, float, bool]]:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise OSError(24, "Too many open files")
+        return await stored()
+
+    monkeypatch.setattr(logs, "compact", compact_others)
+    monkeypatch.setattr(logs, "stored", stored_later)
+    keeping = asyncio.create_task(LogKeeper(logs, LogAges(0.01, 0)).run())
+    async with asyncio.timeout(10):
+        while rounds < 5:
+            await asyncio.sleep(0.01)
+    assert not keeping.done()
+    keeping.cancel()
+    assert caplog.text.count("looking through old logs failed and is tried again: [Errno 24]") == 1
+    assert caplog.text.count("the log of build b1 failed and is tried again: nobody thought") == 1
+    assert (tmp_path / "b2" / "events.zst").exists()
 
 
 def frames_of(log: bytes) -> list[bytes]:

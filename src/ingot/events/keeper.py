@@ -7,8 +7,8 @@ import logging
 import time
 from dataclasses import dataclass
 
-from ingot.errors import CorruptStoreError
 from ingot.events.log import EventLogs
+from ingot.troubles import Troubles
 
 _ROUND = 300.0
 _DAY = 86_400.0
@@ -25,27 +25,28 @@ class LogAges:
 
 
 class LogKeeper:
-    """Looks through all logs every few minutes. One at a time is worked on."""
+    """Looks through all logs every few minutes. One at a time is worked on. What fails stays as it is until the next
+    round."""
 
     def __init__(self, logs: EventLogs, ages: LogAges) -> None:
         self._logs = logs
         self._ages = ages
+        self._troubles = Troubles(_log)
 
     async def run(self) -> None:
         """Until it is cancelled."""
         interval = min(_ROUND, self._ages.compact_after)
         while True:
-            await self.look_after(time.time())
+            with self._troubles.outlived("looking through old logs"):
+                await self.look_after(time.time())
             await asyncio.sleep(interval)
 
     async def look_after(self, now: float) -> None:
         """One round, at the time `now` in seconds since the epoch."""
         for build_id, written, is_compacted in await self._logs.stored():
             age = now - written
-            try:
+            with self._troubles.outlived(f"compacting or removing the log of build {build_id}"):
                 if self._ages.keep_days and age > self._ages.keep_days * _DAY:
                     await self._logs.expire(build_id)
                 elif not is_compacted and age > self._ages.compact_after:
                     await self._logs.compact(build_id)
-            except (OSError, CorruptStoreError) as error:
-                _log.warning("the log of build %s stays as it is: %s", build_id, error, extra={"action": "keep_log"})
