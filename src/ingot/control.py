@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ingot.access import Access
-from ingot.api.event_stream import NOT_BUILT, StreamTarget
+from ingot.api.event_stream import NotBuiltError, StreamTarget
 from ingot.api.services import is_live
 from ingot.api.stream_request import StreamRequest
 from ingot.builder.request import BuildRequest, BuildTools, Limits
@@ -123,9 +123,10 @@ class Control:
         return [asdict(finding) for finding in (*await self.tools.backend.findings(), *self.own_findings)]
 
     async def resolve_stream(self, request: StreamRequest) -> StreamTarget:
-        """Whose events a request may read. Raises UnauthenticatedError, ForbiddenError, and NotFoundError with
-        the code `not_built` for a version that was never built."""
+        """Whose events a request may read. Raises UnauthenticatedError, ForbiddenError, and NotBuiltError for a
+        version that was never built."""
         ref, caller = await self._reader_of(request)
+        whose = (caller.account, caller.key_id, caller.session)
         item = await self.registry.get(caller.account, ref)
         if request.attempt is not None:
             build = await self.queue.attempt(caller.account, ref, request.attempt)
@@ -135,9 +136,8 @@ class Control:
             _, build = await self.queue.status(caller.account, ref, item.digest)
         if build is None:
             hint = f"start a build with POST /api/templates/{ref.namespace}/{ref.name}/{ref.version}/build"
-            raise NotFoundError(f"{ref} was never built", hint=hint, code=NOT_BUILT)
-        whose = (caller.account, caller.key_id, caller.session, caller.until_ms)
-        return StreamTarget(build.id, build.attempt, *whose)
+            raise NotBuiltError(f"{ref} was never built", whose, hint=hint)
+        return StreamTarget(build.id, build.attempt, *whose, caller.until_ms)
 
     async def is_live(self, key_id: str, session: str) -> bool:
         """Whether a stream's reader may read on."""

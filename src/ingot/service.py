@@ -198,6 +198,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             is_live=control.is_live,
             cors=cors,
             stamp=lambda: database.changes,
+            builds=lambda: queue.changes,
         )
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()

@@ -21,7 +21,7 @@ from ingot.api.app import create_app
 from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol
 from ingot.api.cors import CorsPolicy
-from ingot.api.event_stream import NOT_BUILT, EventStream, StreamTarget
+from ingot.api.event_stream import EventStream, NotBuiltError, StreamTarget
 from ingot.api.page_files import PageFiles
 from ingot.api.services import MadeBy, Services, is_live, look_at_activity
 from ingot.api.stream_request import StreamRequest
@@ -371,10 +371,10 @@ async def running_server(
                 caller = await access.authenticate(request.token)
             await registry.get(caller.account, ref)
             build = await queue.current(caller.account, ref)
+            whose = (caller.account, caller.key_id, caller.session)
             if build is None:
-                raise NotFoundError(f"{ref} was never built", code=NOT_BUILT)
-            whose = (caller.account, caller.key_id, caller.session, caller.until_ms)
-            return StreamTarget(build.id, build.attempt, *whose)
+                raise NotBuiltError(f"{ref} was never built", whose)
+            return StreamTarget(build.id, build.attempt, *whose, caller.until_ms)
 
         async def reads_on(key_id: str, session: str) -> bool:
             return await is_live(access, sessions, key_id, session)

@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from ingot.api.connection import StreamingProtocol, listen
-from ingot.api.event_stream import EventStream, StreamTarget
+from ingot.api.event_stream import EventStream, NotBuiltError, StreamTarget
 from ingot.api.stream_request import StreamRequest
 from ingot.errors import NotFoundError, UnauthenticatedError
 from ingot.events.log import EventLogs
@@ -23,6 +23,8 @@ from ingot.records.event import Phase, Result
 
 PATH = "/api/templates/default/demo/1.0.0/build/events"
 KEY = "sk_live_test"
+OTHER_KEY = "sk_live_other"
+WHOSE = {KEY: ("default", "key-1", ""), OTHER_KEY: ("other", "key-2", "")}
 TICKET = "a-ticket-of-these-tests"
 
 
@@ -72,21 +74,23 @@ class Stream:
         self.app = EventStream(self.logs, self.resolve, poll=0.01, **options)
         self.port = 0
         self.tasks = 0
+        self.resolved = 0
 
     async def resolve(self, request: StreamRequest) -> StreamTarget:
+        self.resolved += 1
         token = KEY if request.ticket == TICKET else request.token
         if token is None:
             raise UnauthenticatedError("Missing API key", hint="send `Authorization: Bearer <key>`")
-        if token != KEY:
+        if token not in WHOSE:
             raise UnauthenticatedError("Invalid API key")
         if (request.namespace, request.name, request.version) != ("default", "demo", "1.0.0"):
             raise NotFoundError("there is no such template version")
         if not self.attempts:
-            raise NotFoundError("never built", hint="POST to …/build to start one", code="not_built")
+            raise NotBuiltError("never built", WHOSE[token], hint="POST to …/build to start one")
         attempt = request.attempt or len(self.attempts)
         if attempt > len(self.attempts):
             raise NotFoundError(f"there is no attempt {attempt}")
-        return StreamTarget(self.attempts[attempt - 1], attempt, "default", "key-1")
+        return StreamTarget(self.attempts[attempt - 1], attempt, *WHOSE[token])
 
     async def reporter(self, epoch: int = 1) -> tuple[LogWriter, BuildReporter]:
         """A new attempt and who writes it."""

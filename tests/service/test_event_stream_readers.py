@@ -10,8 +10,9 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.service.event_stream_server import PATH, Stream, end, serving
+from tests.service.event_stream_server import OTHER_KEY, PATH, Stream, end, serving
 
+from ingot.api import event_stream
 from ingot.api.connection import CONNECTION
 from ingot.api.event_stream import EventStream
 from ingot.api.open_streams import StreamLimits
@@ -180,6 +181,54 @@ async def test_the_oldest_stream_of_the_key_with_most_makes_room(tmp_path: Path)
             await end(reporter)
             for viewer in viewers[1:]:
                 assert stream.stored() in await viewer.all()
+
+
+async def test_who_waits_for_a_first_build_makes_room_for_the_own_account_alone(tmp_path: Path) -> None:
+    limits = StreamLimits(process=100, account=2)
+    async with serving(tmp_path, limits=limits) as stream, contextlib.AsyncExitStack() as stack:
+        other = await stack.enter_async_context(stream.get("?wait=1", key=OTHER_KEY))
+        own = [await stack.enter_async_context(stream.get("?wait=1")) for _ in range(3)]
+        assert (await own[0].all()).endswith(b"retry: 5000\n")
+        await until_open(stream, 3)
+        stored = await stream.finished(1)
+        for waiter in (other, *own[1:]):
+            assert stored in await waiter.all()
+
+
+async def test_a_first_build_is_looked_for_when_one_may_have_begun(tmp_path: Path) -> None:
+    changes = 0
+    async with (
+        serving(tmp_path, builds=lambda: changes, heartbeat=0.2) as stream,
+        stream.get("?wait=1") as response,
+    ):
+        await response.until(b":\n:\n")
+        assert stream.resolved == 2, "by the request, and once when it waits"
+        _, reporter = await stream.reporter()
+        await end(reporter)
+        await response.until(b":\n:\n:\n")
+        assert stream.resolved == 2
+        changes += 1
+        assert (await response.all()).endswith(stream.stored())
+
+
+async def test_a_first_build_is_looked_for_now_and_then_in_any_case(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "_LOOK_AGAIN", 0.1)
+    async with serving(tmp_path, builds=lambda: 0) as stream, stream.get("?wait=1") as response:
+        await response.more()
+        stored = await stream.finished(1)
+        assert (await response.all()).endswith(stored)
+
+
+async def test_who_waits_with_a_revoked_key_is_ended(tmp_path: Path) -> None:
+    async def is_live(key_id: str, session: str) -> bool:
+        return key_id != "key-1"
+
+    async with serving(tmp_path, is_live=is_live) as stream, stream.get("?wait=1") as response:
+        async with asyncio.timeout(10):
+            assert await response.all() == b":\n"
+        assert stream.app.figures().ended["revoked"] == 1
 
 
 async def test_a_revoked_keys_streams_end(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ from ingot.errors import GoneError, NotFoundError, RequestError
 from ingot.events.cursor import Cursor
 from ingot.events.log import EventLogs, StoredLog
 
-NOT_BUILT = "not_built"
-"""The code of the NotFoundError with which `resolve` answers for a version that has no build."""
+_LOOK_AGAIN = 15.0
+"""Seconds after which a build that is waited for is looked for in any case."""
 
 _TURN = 4
 """Batches after which a reader that takes everything at once lets others have their turn."""
@@ -60,14 +60,25 @@ class StreamTarget:
 Resolve = Callable[[StreamRequest], Awaitable[StreamTarget]]
 
 
+class NotBuiltError(NotFoundError):
+    """A version has no build yet. `whose` are the account, the key's id and the session of who asks."""
+
+    code = "not_built"
+
+    def __init__(self, message: str, whose: tuple[str, str, str], *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.whose = whose
+
+
 class EventStream:
     """The endpoint. `resolve` authorises a request and finds its attempt; it raises RequestError, and for a
-    version without a build NotFoundError with the code `not_built`.
+    version without a build NotBuiltError.
 
     `heartbeat` is the silence in seconds after which a comment is sent, `stall` the time after which a reader
     that takes nothing is cut off, `poll` how often a build that is waited for is looked for. `is_live` tells of a
     `key_id` and a `session` whether they still open streams; it is asked again every few seconds. While `stamp` gives
-    the same, `resolve` would answer the same until `until_ms`; without it nothing is assumed.
+    the same, `resolve` would answer the same until `until_ms`; while `builds` does, no build has come to be. Without
+    them nothing is assumed.
     """
 
     def __init__(
@@ -82,12 +93,14 @@ class EventStream:
         is_live: Callable[[str, str], Awaitable[bool]] | None = None,
         cors: CorsPolicy | None = None,
         stamp: Callable[[], object] | None = None,
+        builds: Callable[[], object] | None = None,
     ) -> None:
         self._logs = logs
         self._resolve = resolve
         self._heartbeat = heartbeat
         self._stall = stall
         self._poll = poll
+        self._builds = builds or object
         self._cors = cors or CorsPolicy()
         self._turns = Turns()
         self._streams = OpenStreams(heartbeat=heartbeat, stall=stall, limits=limits, is_live=is_live)
@@ -152,10 +165,11 @@ class EventStream:
         stamp = self._known.stamp()
         try:
             target = await self._resolve(request)
-        except NotFoundError as error:
-            if error.code != NOT_BUILT or not (query.wait and query.follow):
+        except NotBuiltError as error:
+            if not (query.wait and query.follow):
                 raise
-            await self._wait_for_build(request, query, reader, only_headers=scope["method"] == "HEAD")
+            only_headers = scope["method"] == "HEAD"
+            await self._wait_for_build(request, query, reader, error.whose, only_headers=only_headers)
             return
         log = await self._logs.awaited(target.build_id)
         if log.expired:
@@ -218,7 +232,13 @@ class EventStream:
         await reader.end()
 
     async def _wait_for_build(
-        self, request: StreamRequest, query: StreamQuery, reader: ClientSide, *, only_headers: bool
+        self,
+        request: StreamRequest,
+        query: StreamQuery,
+        reader: ClientSide,
+        whose: tuple[str, str, str],
+        *,
+        only_headers: bool,
     ) -> None:
         """Sends heartbeats until a version that was never built has a build."""
         kind = CONTENT_TYPES[query.format]
@@ -226,10 +246,10 @@ class EventStream:
         if only_headers:
             return
         reader.watch()
-        with self._streams.joined(OpenStream("", "", None, reader)) as stream:
+        account, key_id, session = whose
+        with self._streams.joined(OpenStream(account, key_id, None, reader, session)) as stream:
             target = await self._first_build(request, reader, query.format)
             if target is not None:
-                stream.account, stream.key_id, stream.session = target.account, target.key_id, target.session
                 stream.log = await self._logs.awaited(target.build_id)
                 await self._pump(stream.log.cursor(0), stream, reader, query, until=None)
             else:
@@ -237,21 +257,21 @@ class EventStream:
 
     async def _first_build(self, request: StreamRequest, reader: ClientSide, wanted: Format) -> StreamTarget | None:
         """Waits for it; None when the version was deleted, the key was revoked, or the stream is over."""
-        waited = 0.0
+        known, looked, spoke = None, 0.0, _now()
         while not reader.is_over:
-            try:
-                return await self._resolve(request)
-            except NotFoundError as error:
-                if error.code != NOT_BUILT:
+            builds = self._builds()
+            if builds != known or _now() - looked >= _LOOK_AGAIN:
+                known, looked = builds, _now()
+                try:
+                    return await self._resolve(request)
+                except NotBuiltError:
+                    pass
+                except RequestError:
                     return None
-            except RequestError:
-                return None
             await reader.pause(self._poll)
-            waited += self._poll
-            if waited >= self._heartbeat:
-                waited = 0.0
-                if wanted is Format.SSE:
-                    await reader.write(COMMENT)
+            if wanted is Format.SSE and _now() - spoke >= self._heartbeat:
+                await reader.write(COMMENT)
+                spoke = _now()
         return None
 
     async def _pump(
