@@ -15,7 +15,8 @@ from tests.service.event_stream_server import OTHER_KEY, PATH, Stream, end, serv
 from ingot.api import event_stream
 from ingot.api.connection import CONNECTION
 from ingot.api.event_stream import EventStream
-from ingot.api.open_streams import StreamLimits
+from ingot.api.open_streams import OpenStream, OpenStreams, StreamLimits
+from ingot.errors import HostError
 from ingot.events.log import EventLogs
 
 
@@ -246,6 +247,55 @@ async def test_a_revoked_keys_streams_end(tmp_path: Path) -> None:
                 assert await response.all() == b":\n"
         assert stream.app.figures().ended["revoked"] == 1
         await end(reporter)
+
+
+async def test_a_database_that_fails_for_a_while_ends_neither_heartbeats_nor_revocation(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = 0
+
+    async def is_live(key_id: str, session: str) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise HostError("the database failed")
+        return False
+
+    async with serving(tmp_path, is_live=is_live, heartbeat=0.5) as stream:
+        _, reporter = await stream.reporter()
+        async with asyncio.timeout(20), stream.get() as response:
+            while asked < 2:
+                await response.more()
+            beats = len(response.body)
+            await response.all()
+            assert len(response.body) > beats, "heartbeats go on"
+        assert stream.app.figures().ended["revoked"] == 1
+        await end(reporter)
+    assert caplog.text.count("which keys still open streams failed and is tried again: the database failed") == 1
+
+
+async def test_a_stream_that_cannot_be_looked_after_is_cut_off_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_after, broken = OpenStreams._look_after, []
+
+    def fail_for_one(streams: OpenStreams, opened: OpenStream, now: float) -> None:
+        broken.append(opened)
+        if opened is broken[0]:
+            raise OSError(9, "Bad file descriptor")
+        look_after(streams, opened, now)
+
+    monkeypatch.setattr(OpenStreams, "_look_after", fail_for_one)
+    async with serving(tmp_path, heartbeat=0.2) as stream:
+        _, reporter = await stream.reporter()
+        async with asyncio.timeout(20), stream.get() as first:
+            await until_open(stream, 1)
+            async with stream.get() as second:
+                with pytest.raises((ConnectionError, asyncio.IncompleteReadError, ValueError)):
+                    await first.all()
+                await second.until(b":\n:\n:\n")
+                await end(reporter)
+                assert (await second.all()).endswith(stream.stored())
 
 
 async def test_a_drain_is_spread_and_late_comers_end_at_once(tmp_path: Path) -> None:

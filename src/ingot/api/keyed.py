@@ -24,9 +24,10 @@ from starlette.types import Message, Receive
 from ingot.api.services import Services, is_live, services_of
 from ingot.api.session_cookie import SAFE_METHODS, Page, asking_page, session_token
 from ingot.api.stream_request import bearer_token
-from ingot.errors import ForbiddenError, IngotError, TooLargeError
+from ingot.errors import ForbiddenError, TooLargeError
 from ingot.records.account import Principal, Scope
 from ingot.template import MAX_BODY_BYTES
+from ingot.troubles import Troubles
 
 SCOPE_KEY = "x-required-scope"
 SECURITY_SCHEME = "apiKey"
@@ -91,13 +92,12 @@ async def authorise(request: HTTPConnection, services: Services, scope: Scope | 
 
 async def until_revoked(services: Services, caller: Principal) -> None:
     """Returns when the caller's key was revoked or its session is over: for connections that outlive a request."""
+    troubles = Troubles(_log)
     while True:
         await asyncio.sleep(_LIVE_CHECK)
-        try:
+        with troubles.outlived("asking whether a caller's key is still good"):
             if not await is_live(services.access, services.sessions, caller.key_id, caller.session):
                 return
-        except IngotError:
-            _log.warning("whether a caller's key is still good cannot be told", exc_info=True)
 
 
 def demand(caller: Principal, scope: Scope) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ingot.api.client_side import COMMENT
 from ingot.api.direct_lane import Lane
+from ingot.troubles import Troubles
 
 if TYPE_CHECKING:
     from ingot.events.log import StoredLog
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _SWEEP = 1.0
 _REVOKED_SWEEP = 2.0
 _DRAIN_STEP = 0.02
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class OpenStreams:
         self._ended = {"limit": 0, "revoked": 0, "stalled": 0, "drain": 0}
         self._sweeper: asyncio.Task[None] | None = None
         self._closing = False
+        self._troubles = Troubles(_log)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -206,7 +211,11 @@ class OpenStreams:
             await asyncio.sleep(interval)
             now = loop.time()
             for stream in tuple(self._streams):
-                self._look_after(stream, now)
+                try:
+                    self._look_after(stream, now)
+                except Exception:
+                    _log.exception("an event stream fails, so it is cut off", extra={"action": "stream_failed"})
+                    stream.client.cut_off()
             if self._is_live is not None and now - checked >= _REVOKED_SWEEP:
                 checked = now
                 await self._end_revoked(self._is_live)
@@ -224,6 +233,9 @@ class OpenStreams:
 
     async def _end_revoked(self, is_live: Callable[[str, str], Awaitable[bool]]) -> None:
         for whose in {(stream.key_id, stream.session) for stream in self._streams if stream.key_id}:
-            if not await is_live(*whose):
+            live = True
+            with self._troubles.outlived("asking which keys still open streams"):
+                live = await is_live(*whose)
+            if not live:
                 for stream in [stream for stream in self._streams if (stream.key_id, stream.session) == whose]:
                     self._end(stream, "revoked")
