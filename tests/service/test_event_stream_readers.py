@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import re
 import socket
 import struct
 import tracemalloc
@@ -220,6 +221,43 @@ async def test_a_first_build_is_looked_for_now_and_then_in_any_case(
         await response.more()
         stored = await stream.finished(1)
         assert (await response.all()).endswith(stored)
+
+
+@pytest.mark.parametrize("reason", ["revoked", "limit", "drain"])
+async def test_a_long_download_ends_as_streams_do(tmp_path: Path, reason: str) -> None:
+    revoked = False
+
+    async def is_live(key_id: str, session: str) -> bool:
+        return not revoked
+
+    async with serving(tmp_path, is_live=is_live, limits=StreamLimits(process=9, account=1)) as stream:
+        await stream.finished(100_000)
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", stream.port))
+            head = f"GET {PATH}?format=text HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk_live_test\r\n\r\n"
+            connection.sendall(head.encode())
+            await until_open(stream, 1)
+            length = int(re.search(rb"content-length: (\d+)", await take(connection)).group(1))  # type: ignore[union-attr]
+            if reason == "limit":
+                async with stream.get() as other:
+                    await other.all()
+            elif reason == "drain":
+                await stream.app.aclose()
+            revoked = reason == "revoked"
+            async with asyncio.timeout(20):
+                while not stream.app.figures().ended[reason]:
+                    await asyncio.sleep(0.01)
+                received = 0
+                with contextlib.suppress(ConnectionResetError):
+                    while chunk := await take(connection):
+                        received += len(chunk)
+        assert received < length
+        await until_open(stream, 0)
+
+
+async def take(connection: socket.socket) -> bytes:
+    return await asyncio.to_thread(connection.recv, 65536)
 
 
 async def test_who_waits_with_a_revoked_key_is_ended(tmp_path: Path) -> None:

@@ -123,6 +123,15 @@ class ClientSide:
             await self.write(LONG_RETRY)
         await self._send({"type": "http.response.body", "body": b""})
 
+    async def break_off(self) -> None:
+        """Ends an answer before the length that its head told, and the connection with it."""
+        if self.is_gone:
+            return
+        if self.connection is not None:
+            await self.until_cut_off()
+        else:
+            self.cut_off()
+
     async def answer_nothing_more(self, headers: list[Header]) -> None:
         """204: the client has everything and should not come back."""
         await self._start(204, [(b"cache-control", b"no-store"), (b"x-build-stream-version", b"1"), *headers])

@@ -191,15 +191,16 @@ class EventStream:
             await reader.answer_nothing_more(headers)
             return
         range_header = find_header(scope["headers"], b"range")
-        if is_document(query, start, log):
-            await send_document(log, query, reader, headers, range_header, only_headers=scope["method"] == "HEAD")
-            return
         only_headers = scope["method"] == "HEAD"
+        opened = OpenStream(target.account, target.key_id, log, reader, target.session)
+        if is_document(query, start, log):
+            with self._streams.joined(opened):
+                await send_document(log, query, reader, headers, range_header, only_headers=only_headers)
+            return
         await reader.begin(headers, only_headers=only_headers, content_type=CONTENT_TYPES[query.format])
         if only_headers:
             return
         resumed = start.resumed_from not in ("start", "gap")
-        opened = OpenStream(target.account, target.key_id, log, reader, target.session)
         with self._streams.joined(opened, resumed=resumed) as stream:
             until = None if query.follow else log.end
             as_stored = query.format is Format.SSE and not query.selection.selects

@@ -95,4 +95,7 @@ async def _send_part(log: StoredLog, query: StreamQuery, reader: ClientSide, beg
             await reader.write(part)
         if place >= end or reader.is_over:
             break
-    await reader.end(long_retry=False)
+    if place >= end:
+        await reader.end(long_retry=False)
+    else:
+        await reader.break_off()
