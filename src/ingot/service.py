@@ -26,6 +26,7 @@ from ingot.api.carrying import WEBSOCKETS
 from ingot.api.connection import StreamingProtocol, listen
 from ingot.api.cors import CorsPolicy
 from ingot.api.event_stream import EventStream
+from ingot.api.host_names import is_loopback
 from ingot.api.metrics import Metrics
 from ingot.api.open_streams import StreamLimits
 from ingot.api.page_files import PageFiles
@@ -199,6 +200,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             cors=cors,
             stamp=lambda: database.changes,
             builds=lambda: queue.changes,
+            hosts=hosts_of(settings),
         )
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
@@ -222,6 +224,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             vitals=vitals,
             made_by=MadeBy(backend.name, chosen.reason, settings.builds),
             cors=cors,
+            hosts=hosts_of(settings),
             metrics=metrics,
             settings=describe_settings(settings, origin),
         )
@@ -281,6 +284,13 @@ def _queue_limits(settings: Settings) -> QueueLimits:
         account_waiting=settings.account_queue_limit,
         wait_seconds=settings.queue_timeout,
     )
+
+
+def hosts_of(settings: Settings) -> frozenset[str] | None:
+    """The names besides those of loopback under which the server may be called; None for any."""
+    if settings.hosts:
+        return None if "*" in settings.hosts else frozenset(name.lower() for name in (*settings.hosts, settings.host))
+    return frozenset() if is_loopback(settings.host) else None
 
 
 def _stream_limits(settings: Settings) -> StreamLimits:

@@ -53,6 +53,7 @@ class Settings:
     account_held_machines: int = 2
     cors_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    hosts: tuple[str, ...] = ()
     stream_limit: int = 9000
     account_stream_limit: int = 6000
     log_compact_after: float = 3600
@@ -138,6 +139,7 @@ def _from_flags(flags: Mapping[str, Any] | None) -> list[tuple[str, Any, str]]:
 
 
 _ORIGIN = re.compile(r"\*|https?://[a-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+_HOST = re.compile(r"\*|[a-zA-Z0-9.\-]+|[0-9a-fA-F:]+")
 _TYPES = typing.get_type_hints(Settings)
 
 
@@ -175,6 +177,8 @@ def _check(settings: Settings, origin: Mapping[str, str]) -> None:
         refuse("machine", "choose auto, container or qemu")
     if any(not _ORIGIN.fullmatch(allowed) for allowed in settings.cors_origins):
         refuse("cors_origins", "write origins such as https://console.example:8443, or *")
+    if any(not _HOST.fullmatch(name) for name in settings.hosts):
+        refuse("hosts", "write names such as ingot.example, without a scheme or a port, or *")
     for entry in fields(Settings):
         value = getattr(settings, entry.name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):

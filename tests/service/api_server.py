@@ -380,7 +380,7 @@ async def running_server(
             return await is_live(access, sessions, key_id, session)
 
         cors = CorsPolicy(["http://console.test"])
-        stream = EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes)
+        stream = EventStream(logs, resolve, cors=cors, is_live=reads_on, stamp=lambda: db.changes, hosts=hosts)
         vitals = Vitals(directory, lambda: look_at_activity(queue, stream))
         services = Services(
             registry=registry,

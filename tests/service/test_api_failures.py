@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from api_server import HELLO, Server, running_server
+from api_server import HELLO, Server, path_of, running_server
 
 from ingot.api.app import build_api
 from ingot.api.keyed import ANY_SCOPE
 from ingot.records.account import Scope
+from ingot.service import hosts_of
+from ingot.settings import Settings
 
 MIB = 1 << 20
 OPENAPI = build_api().openapi()
@@ -265,9 +267,34 @@ async def test_a_server_with_names_answers_to_these_and_to_loopback_only(tmp_pat
     async with running_server(tmp_path, hosts=frozenset({"ingot.example"})) as named:
         for host in ("ingot.example", "ingot.example:7070", "localhost:1", "127.0.0.1", "[::1]:80"):
             assert (await named.http.get("/api/templates", headers={"Host": host})).status_code == 200, host
+        stream = path_of(await named.ready_template()) + "/build/events?follow=0"
         for host in ("evil.example", "127.0.0.1.evil.example", "[", "10.0.0.1"):
-            answer = await named.http.get("/api/templates", headers={"Host": host})
-            assert assert_envelope(answer, 403)["code"] == "bad_host", host
+            for address in ("/api/templates", stream):
+                answer = await named.http.get(address, headers={"Host": host})
+                shown = assert_envelope(answer, 403)
+                assert shown["code"] == "bad_host", host
+                assert "INGOT_HOSTS" in shown["error"]
+            assert (await named.http.get("/healthz", headers={"Host": host})).status_code == 200
+        assert (await named.http.get(stream, headers={"Host": "ingot.example"})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("listen", "names", "hosts"),
+    [
+        ("127.0.0.1:7070", (), frozenset()),
+        ("localhost:7070", (), frozenset()),
+        ("[::1]:7070", (), frozenset()),
+        ("0.0.0.0:7070", (), None),
+        ("10.0.0.7:7070", (), None),
+        ("127.0.0.1:7070", ("Ingot.Example",), frozenset({"ingot.example", "127.0.0.1"})),
+        ("[::]:7070", ("ingot.example",), frozenset({"ingot.example", "::"})),
+        ("127.0.0.1:7070", ("*",), None),
+    ],
+)
+def test_a_server_that_only_its_host_reaches_takes_no_other_names(
+    listen: str, names: tuple[str, ...], hosts: frozenset[str] | None
+) -> None:
+    assert hosts_of(Settings(listen=listen, hosts=names)) == hosts
 
 
 def test_the_document_names_every_failure_that_this_file_provokes() -> None:

@@ -16,6 +16,7 @@ from ingot.api.client_side import COMMENT, RETRY, ClientSide, Receive, Scope, Se
 from ingot.api.cors import CorsPolicy
 from ingot.api.direct_lane import Lane, Turns
 from ingot.api.errors import new_request_id
+from ingot.api.host_names import check_host
 from ingot.api.known_replays import Found, KnownReplay, KnownReplays
 from ingot.api.log_document import is_document, last_wanted, send_document
 from ingot.api.open_streams import OpenStream, OpenStreams, StreamFigures, StreamLimits
@@ -78,7 +79,7 @@ class EventStream:
     that takes nothing is cut off, `poll` how often a build that is waited for is looked for. `is_live` tells of a
     `key_id` and a `session` whether they still open streams; it is asked again every few seconds. While `stamp` gives
     the same, `resolve` would answer the same until `until_ms`; while `builds` does, no build has come to be. Without
-    them nothing is assumed.
+    them nothing is assumed. `hosts` are those of `check_host`.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class EventStream:
         cors: CorsPolicy | None = None,
         stamp: Callable[[], object] | None = None,
         builds: Callable[[], object] | None = None,
+        hosts: frozenset[str] | None = None,
     ) -> None:
         self._logs = logs
         self._resolve = resolve
@@ -101,6 +103,7 @@ class EventStream:
         self._stall = stall
         self._poll = poll
         self._builds = builds or object
+        self._hosts = hosts
         self._cors = cors or CorsPolicy()
         self._turns = Turns()
         self._streams = OpenStreams(heartbeat=heartbeat, stall=stall, limits=limits, is_live=is_live)
@@ -148,6 +151,7 @@ class EventStream:
         await self._streams.aclose(spread)
 
     async def _answer(self, scope: Scope, reader: ClientSide) -> None:
+        check_host(find_header(scope["headers"], b"host"), self._hosts)
         if scope["method"] == "OPTIONS":
             await reader.answer_options()
             return

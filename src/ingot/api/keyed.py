@@ -8,11 +8,9 @@ forgotten. The body is bounded while it is read, whatever its Content-Length say
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -21,6 +19,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
+from ingot.api.host_names import check_host
 from ingot.api.services import Services, is_live, services_of
 from ingot.api.session_cookie import SAFE_METHODS, Page, asking_page, session_token
 from ingot.api.stream_request import bearer_token
@@ -125,12 +124,7 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 def check_origin(request: HTTPConnection, services: Services, *, changes: bool) -> None:
     """Refuses what a foreign web page makes a browser send: a name that is not ours (DNS rebinding), or what
     `changes` something, asked for by another site."""
-    host, hosts = request.headers.get("host", ""), services.hosts
-    name = _host_of(host)
-    if hosts is not None and name not in hosts and not _is_loopback(name):
-        raise ForbiddenError(
-            f"this server is not known as {host[:100]!r}", hint="call it by its own address", code="bad_host"
-        )
+    check_host(request.headers.get("host"), services.hosts)
     origin = request.headers.get("origin")
     is_foreign = origin is not None and asking_page(request.headers.raw, request.scope["scheme"]) is Page.FOREIGN
     if origin is not None and changes and is_foreign and not services.cors.allows(origin):
@@ -139,25 +133,10 @@ def check_origin(request: HTTPConnection, services: Services, *, changes: bool) 
         )
 
 
-def _host_of(host: str) -> str:
-    """The name in a Host header; empty for what is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
 def _too_large(limit: int) -> TooLargeError:
     if limit < MAX_BODY_BYTES:
         return TooLargeError(f"the body is larger than {limit >> 10} KiB", hint="see docs/http-api.md for what it is")
     return TooLargeError(f"the body is larger than {limit >> 20} MiB", hint="fetch large files with `from:` a URL")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _replay(body: bytes) -> Receive:

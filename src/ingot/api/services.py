@@ -159,7 +159,7 @@ class MadeBy:
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything behind the API. `settings` is what `describe_settings` says; `ready` tells whether requests are
-    taken; `hosts` are the names under which the server may be called, None for any; `cors` the
+    taken; `hosts` are those of `check_host`; `cors` the
     pages that may call it."""
 
     registry: Registry
