@@ -134,13 +134,13 @@ export class ViewState {
     this.frozen.value = { sections: this.log.sections.value, lines: this.log.lines.value };
   }
 
-  /** Shows a line that is here. */
+  /** Shows a line that is here; its section stays open, also when it ends a moment later. */
   toLine(line: number): void {
     this.stay();
     if (this.frozen.value !== null && line >= this.frozen.value.lines) this.frozen.value = null;
     if (this.#only() !== null && this.#only()!.indexOf(line) < 0) this.filter.value = "all";
     const section = sectionOf(this.log.sections.value, line);
-    if (!this.isOpen(section)) this.opened.value = new Map(this.opened.value).set(section, true);
+    if (!this.opened.value.get(section)) this.opened.value = new Map(this.opened.value).set(section, true);
     this.scroll.relayout(this.layout.value, wrap.value === "off");
     this.scroll.show(this.layout.value.rowOf({ section, line }));
     this.shown = line;
