@@ -109,20 +109,19 @@ WHOLE = b"\0" + NONCE.encode() + b"\none\0two\n\0" + NONCE.encode() + b" 3 1 100
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 def test_output_and_end_are_told_apart_however_they_come(size: int) -> None:
-    mark, output, end = Mark(NONCE), b"", None
+    mark, output = Mark(NONCE), b""
     content = b"of the command before" + WHOLE
     for start in range(0, len(content), size):
-        part, end = mark.feed(content[start : start + size])
-        output += part
+        output += mark.feed(content[start : start + size])
     assert output == b"one\0two\n"
-    assert end == End(status=3, memory_kills=1, disk_full=True)
+    assert mark.end == End(status=3, memory_kills=1, disk_full=True)
 
 
 def test_output_is_passed_on_without_waiting_for_what_follows() -> None:
     mark = Mark(NONCE)
     mark.feed(b"\0" + NONCE.encode() + b"\n")
-    assert mark.feed(b"a prompt: ") == (b"a prompt: ", None)
-    assert mark.feed(b"a line\n") == (b"a line\n", None)
+    assert mark.feed(b"a prompt: ") == b"a prompt: "
+    assert mark.feed(b"a line\n") == b"a line\n"
 
 
 def test_an_end_that_makes_no_sense_is_told() -> None:

@@ -1,13 +1,11 @@
 """A virtual machine: what can be done with one that `backend` has opened.
 
-Everything goes through virtio ports: the guest agent starts commands, each command's output comes through a port of its
-own. The host writes and reads nothing of the machine's disk.
+Everything goes through virtio ports. The host writes and reads nothing of the machine's disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import secrets
 import time
@@ -15,20 +13,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
+from ingot.errors import MachineDiskError, MachineError
 from ingot.machine.container.network import Carrier
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
-from ingot.machine.environment import DEFAULT_ENVIRONMENT, TERMINAL_ENVIRONMENT
+from ingot.machine.environment import TERMINAL_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base_disk import EXCERPT
+from ingot.machine.qemu.commands import GROUP, Commands, environment
 from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
-from ingot.machine.qemu.hardware import PORTS, Hardware, create_disk_argv
-from ingot.machine.qemu.helper import Helper, command_head
+from ingot.machine.qemu.hardware import Hardware, create_disk_argv
+from ingot.machine.qemu.helper import Helper
 from ingot.machine.qemu.home import Home
-from ingot.machine.qemu.output import End, read_output
 from ingot.machine.qemu.room import explained, host_full
 from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
 from ingot.machine.threads import in_thread, uninterrupted
@@ -36,12 +33,8 @@ from ingot.process import Sink, run
 from ingot.records.machine import Command, CommandResult, GuestFile
 
 LAYER_DISK = "disk.qcow2"
-_PROGRAMS = "/usr/lib/ingot/machine"
-_GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
-_KILL, _KILLS = 5.0, 5
 _HANG_UP = 4.0
-_QUICK = 60.0
-_QUICK_POLL = 0.01
+_POLL = 0.01
 _CHECKPOINT = 300.0
 _END_GROUP = """[ -e $G ] || exit 0
 echo 1 >$G/cgroup.kill
@@ -77,14 +70,11 @@ class QemuMachine(Machine):
         self._carrier = carrier
         self._records = records
         self._disk, self._node = home.disk, "disk0"
-        self._disks = self._commands = self._failed_writes = 0
+        self._disks = self._shells = self._failed_writes = 0
         self._helper = Helper(emulator.places.arrival)
-        self._free: asyncio.Queue[int] = asyncio.Queue()
-        self._ports: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        self._commands = Commands(emulator.places, emulator.agent, self._helper)
         self._terminals: dict[str, contextlib.AsyncExitStack] = {}
         self._checkpointing = asyncio.Lock()
-        for number in range(PORTS):
-            self._free.put_nowait(number)
 
     async def arrive(self, identity: Identity | None) -> None:
         """Sets the clock, gives the machine its identity and entropy, and lets frozen commands go on. A process that
@@ -100,32 +90,10 @@ class QemuMachine(Machine):
             return await self._carrier.unless_ended(self._exec(command, sink))
 
     async def _exec(self, command: Command, sink: Sink) -> CommandResult:
-        begun, nonce, timed_out = time.monotonic(), secrets.token_hex(16), False
-        self._commands += 1
-        group = f"c{self._commands}-{nonce[:6]}"
-        async with self._port() as (number, reader, writer):
-            head = command_head(command, group, _environment(command)) if await self._helper.can_run() else b""
-            give = partial(writer.write, head + command.stdin if head else b"")
-            ending = asyncio.ensure_future(read_output(reader, nonce, sink, give))
-            try:
-                process = await self._start(command, number, head, nonce, group)
-                try:
-                    async with asyncio.timeout(command.timeout):
-                        end = await asyncio.shield(ending)
-                except TimeoutError:
-                    timed_out = True
-                    end = await uninterrupted(self._kill(group, ending))
-            except asyncio.CancelledError:
-                with contextlib.suppress(MachineError):
-                    await uninterrupted(self._kill(group, ending))
-                raise
-            finally:
-                ending.cancel()
-                await asyncio.gather(ending, return_exceptions=True)
-            if process is not None:
-                await self._reap(process)
+        begun = time.monotonic()
+        end, timed_out = await self._commands.run(command, sink)
         return CommandResult(
-            exit_code=137 if timed_out else end.status,
+            exit_code=end.status,
             duration_ms=round((time.monotonic() - begun) * 1000),
             timed_out=timed_out,
             memory_killed=end.memory_kills > 0,
@@ -137,8 +105,8 @@ class QemuMachine(Machine):
     async def terminal(
         self, cols: int, rows: int, env: Mapping[str, str] = NO_ENVIRONMENT
     ) -> AsyncIterator[QemuTerminal]:
-        self._commands += 1
-        name = f"terminal{self._commands}"
+        self._shells += 1
+        name = f"terminal{self._shells}"
         parts = self._terminals[name] = contextlib.AsyncExitStack()
         try:
             place = await uninterrupted(parts.enter_async_context(self._emulator.plugged_port(name)))
@@ -149,7 +117,7 @@ class QemuMachine(Machine):
             letting_go.add_done_callback(lambda _: terminal.hang_up())
             parts.callback(letting_go.cancel)
             server = await uninterrupted(self._serve_terminal(name, cols, rows, env))
-            parts.push_async_callback(self._end_terminal, terminal, server, f"{_GROUP}/{name}")
+            parts.push_async_callback(self._end_terminal, terminal, server, f"{GROUP}/{name}")
             yield terminal
         finally:
             self._terminals.pop(name, None)
@@ -219,101 +187,34 @@ class QemuMachine(Machine):
 
     async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
-        arguments: dict[str, Any] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": True}
-        if stdin:
-            arguments["input-data"] = base64.b64encode(stdin).decode()
-        process = (await self._emulator.agent.call("guest-exec", arguments))["pid"]
-        deadline = time.monotonic() + _QUICK
-        while not (status := await self._status(process))["exited"]:
-            if time.monotonic() > deadline:
-                raise DeadlineError(f"{argv[0]} did not end within {_QUICK:g} s", seconds=_QUICK)
-            await asyncio.sleep(_QUICK_POLL)
-        said = b"".join(base64.b64decode(status.get(name, "")) for name in ("out-data", "err-data"))
-        if status.get("exitcode") != 0:
-            raise MachineError(f"{argv[0]} failed in the machine: {said.decode(errors='replace').strip()[-500:]}")
-        return said.decode(errors="replace")
+        return await self._commands.run_quickly(argv, stdin=stdin)
 
     async def close(self) -> None:
         await self._helper.close()
-        for _, writer in self._ports.values():
-            writer.close()
+        await self._commands.close()
 
-    # --- commands
-
-    @contextlib.asynccontextmanager
-    async def _port(self) -> AsyncIterator[tuple[int, asyncio.StreamReader, asyncio.StreamWriter]]:
-        """A port that no other command uses. One whose command did not end is not used again."""
-        number = await self._free.get()
-        if number not in self._ports:
-            place = self._emulator.places.port(number)
-            try:
-                self._ports[number] = await asyncio.open_unix_connection(str(place))
-            except OSError as error:
-                raise MachineLostError(f"the machine is gone: {error.strerror}") from error
-        yield number, *self._ports[number]
-        self._free.put_nowait(number)
-
-    async def _start(self, command: Command, port: int, head: bytes, nonce: str, group: str) -> int | None:
-        """Has the helper start it; where that one is too old (no `head`) the agent does, whose process id is
-        returned."""
-        if head:
-            await self._helper.start(port, nonce, head, command.stdin)
-            return None
-        arguments: dict[str, Any] = {
-            "path": f"{_PROGRAMS}/run",
-            "arg": [f"ingot.{port}", nonce, group, command.user, command.cwd, *command.argv],
-            "env": [f"{name}={value}" for name, value in _environment(command).items()],
-        }
-        if command.stdin:
-            arguments["input-data"] = base64.b64encode(command.stdin).decode()
-        answer = await self._emulator.agent.call("guest-exec", arguments)
-        return int(answer["pid"])
+    # --- terminals
 
     async def _serve_terminal(self, name: str, cols: int, rows: int, env: Mapping[str, str]) -> int:
-        given = _environment(Command((), 0, env={**TERMINAL_ENVIRONMENT, **env}))
-        arguments: dict[str, Any] = {
-            "path": "/usr/bin/perl",
-            "arg": ["-", f"ingot.{name}", f"{_GROUP}/{name}", str(cols), str(rows)],
-            "env": [f"{variable}={value}" for variable, value in given.items()],
-            "input-data": base64.b64encode(server_program()).decode(),
-        }
-        return int((await self._emulator.agent.call("guest-exec", arguments))["pid"])
+        argv = ["/usr/bin/perl", "-", f"ingot.{name}", f"{GROUP}/{name}", str(cols), str(rows)]
+        given = environment(Command((), 0, env={**TERMINAL_ENVIRONMENT, **env}))
+        return await self._commands.start_program(argv, env=given, stdin=server_program())
 
     async def _end_terminal(self, terminal: QemuTerminal, server: int, group: str) -> None:
         """The server inside ends what runs there; where it does not, this does."""
         terminal.hang_up()
         deadline = time.monotonic() + _HANG_UP
         with contextlib.suppress(MachineError):
-            while not (status := await self._status(server))["exited"]:
+            while not (status := await self._commands.status(server))["exited"]:
                 if time.monotonic() > deadline:
                     break
-                await asyncio.sleep(_QUICK_POLL)
+                await asyncio.sleep(_POLL)
             if status.get("exitcode") != 0:
                 await self.run_quickly(["/bin/sh", "-c", f"G={group}\n{_END_GROUP}"])
 
     async def _end_terminals(self) -> None:
         for parts in list(self._terminals.values()):
             await uninterrupted(parts.aclose())
-
-    async def _kill(self, group: str, ending: asyncio.Future[End]) -> End:
-        """Kills a command and all it started, also one that is only about to begin. MachineLostError when that has no
-        effect."""
-        script = f"[ ! -e {_GROUP}/{group} ] || echo 1 >{_GROUP}/{group}/cgroup.kill"
-        for _ in range(_KILLS):
-            await self.run_quickly(["/bin/sh", "-c", script])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_KILL / _KILLS):
-                    return await asyncio.shield(ending)
-        raise MachineLostError(f"a command could not be killed within {_KILL:g} s")
-
-    async def _reap(self, process: int) -> None:
-        """Has the agent forget a process that ended."""
-        with contextlib.suppress(MachineError):
-            await self._status(process)
-
-    async def _status(self, process: int) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._emulator.agent.call("guest-exec-status", {"pid": process})
-        return found
 
     # --- capturing
 
@@ -395,12 +296,7 @@ class QemuMachine(Machine):
         await in_thread(partial(state.sync, place))
 
     async def _freeze(self, value: str) -> None:
-        await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{_GROUP}/cgroup.freeze"])
-
-
-def _environment(command: Command) -> dict[str, str]:
-    own = {"HOME": "/root", "USER": "root"} if command.user == "root" else {}
-    return {**DEFAULT_ENVIRONMENT, **own, **command.env}
+        await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{GROUP}/cgroup.freeze"])
 
 
 def _place(disk: Path, place: Path) -> None:

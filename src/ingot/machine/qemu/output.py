@@ -1,15 +1,10 @@
-"""A command's output, read from its virtio port as it comes, and its end, which is written behind it inside."""
+"""A command's output as it comes from its virtio port, and its end, which is written behind it inside."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingot.errors import MachineLostError
-from ingot.process import Sink
-
-_CHUNK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,53 +19,37 @@ class End:
 
 class Mark:
     """Takes a command's bytes apart: the begin, output, and the end, marked by NUL and `nonce`, which no earlier
-    command can have known. What comes before the begin is of others."""
+    command can have known. What comes before the begin is of others. `begun` and `end` are what has come so far."""
 
     def __init__(self, nonce: str) -> None:
         self._begin = b"\0" + nonce.encode() + b"\n"
-        self._end = b"\0" + nonce.encode() + b" "
+        self._ending = b"\0" + nonce.encode() + b" "
         self.begun = False
+        self.end: End | None = None
         self._held = b""
 
-    def feed(self, chunk: bytes) -> tuple[bytes, End | None]:
-        """(output, the end once it has come). What may be the beginning of a mark is held back."""
+    def feed(self, chunk: bytes) -> bytes:
+        """The output in it. What may be the beginning of a mark is held back."""
         content, self._held = self._held + chunk, b""
         if not self.begun:
             _, found, after = content.partition(self._begin)
             if not found:
                 self._held = content[-len(self._begin) :]
-                return b"", None
+                return b""
             self.begun, content = True, after
-        output, found, after = content.partition(self._end)
+        output, found, after = content.partition(self._ending)
         if found:
             line, whole, _ = after.partition(b"\n")
             if whole:
-                return output, _parse_end(line)
-            self._held = found + after
-            return output, None
-        place = content.rfind(b"\0", max(0, len(content) - len(self._end)))
-        if place >= 0 and self._end.startswith(content[place:]):
+                self.end = _parse_end(line)
+            else:
+                self._held = found + after
+            return output
+        place = content.rfind(b"\0", max(0, len(content) - len(self._ending)))
+        if place >= 0 and self._ending.startswith(content[place:]):
             self._held = content[place:]
-            return content[:place], None
-        return content, None
-
-
-async def read_output(
-    reader: asyncio.StreamReader, nonce: str, sink: Sink, at_begin: Callable[[], None] = lambda: None
-) -> End:
-    """Calls `at_begin` when the command begins, and passes its output on until its end. Raises MachineLostError when
-    the machine goes first."""
-    mark, begun = Mark(nonce), False
-    while chunk := await reader.read(_CHUNK):
-        output, end = mark.feed(chunk)
-        if mark.begun and not begun:
-            begun = True
-            at_begin()
-        if output:
-            await sink(output)
-        if end is not None:
-            return end
-    raise MachineLostError("the machine ended while a command ran")
+            return content[:place]
+        return content
 
 
 def _parse_end(line: bytes) -> End:
