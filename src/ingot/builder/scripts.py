@@ -127,9 +127,3 @@ def fetch_command(url: str, place: str, *, timeout: float, max_bytes: int) -> Co
         "--create-dirs", "--output", place, "--", url,
     )  # fmt: skip
     return Command(argv, timeout + 15, env=STEP_ENV)
-
-
-def tail_command(logs: Sequence[str], timeout: float) -> Command:
-    """Copies service logs as they grow, from their beginning, until it is ended."""
-    follow = 'exec tail -q -n +1 -F --sleep-interval=0.1 -- "$@" 2>/dev/null'  # a log may not be there yet
-    return Command(("/bin/sh", "-c", follow, "tail", *logs), timeout)

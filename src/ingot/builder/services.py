@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 from ingot.builder.bake import BUILDER, Bake
 from ingot.builder.failures import failed
+from ingot.builder.following import followed
 from ingot.builder.plan import PlanStep
 from ingot.builder.report import Output
-from ingot.builder.scripts import tail_command
 from ingot.guest import layout
 from ingot.guest.boot import check_command, supervisor_command
 from ingot.guest.runtime import ready_deadline
-from ingot.guest.services import build_services, service_names
+from ingot.guest.services import service_names
 from ingot.machine.contract import Machine
 from ingot.records.build import FailureCode
 from ingot.records.machine import Command, CommandResult
-from ingot.records.template import App
 
 _LOG_GRACE = 0.3
 STOP = f"""
@@ -37,14 +34,9 @@ async def make_ready(bake: Bake, step: PlanStep, machine: Machine) -> None:
     template = bake.request.template
     names = service_names(template.apps)
     await bake.say(f"starting services: {', '.join(names)}" if names else "no service to start")
-    async with contextlib.AsyncExitStack() as logs:
-        if names:
-            await bake.run(supervisor_command(layout.SUPERVISOR_BUILD_CONFIG), BUILDER, step.title)
-        outputs = [
-            await logs.enter_async_context(_followed(bake, machine, app))
-            for app in template.apps
-            if build_services(app)
-        ]
+    if names:
+        await bake.run(supervisor_command(layout.SUPERVISOR_BUILD_CONFIG), BUILDER, step.title)
+    async with followed(machine, template.apps, bake.report, bake.request.limits.step_timeout) as outputs:
         deadline = min(ready_deadline(template), bake.request.limits.step_timeout)
         async with bake.report.output(BUILDER) as told:
             result = await machine.exec(check_command(deadline), told.write)
@@ -63,19 +55,6 @@ def _unready(result: CommandResult, told: Output, outputs: list[Output], step: s
             FailureCode.OUT_OF_MEMORY, f"{message}; a process was killed by the memory limit", step, None, lines
         )
     return failed(FailureCode.READY_CHECK_FAILED, message, step, None, lines)
-
-
-@contextlib.asynccontextmanager
-async def _followed(bake: Bake, machine: Machine, app: App) -> AsyncIterator[Output]:
-    """The app's service logs, copied into the build's log as they grow."""
-    logs = [service.log or layout.service_log(service.name) for service in build_services(app)]
-    async with bake.report.output(app.name) as output:
-        tail = asyncio.create_task(machine.exec(tail_command(logs, bake.request.limits.step_timeout), output.write))
-        try:
-            yield output
-        finally:
-            tail.cancel()
-            await asyncio.gather(tail, return_exceptions=True)
 
 
 def stop_command() -> Command:

@@ -7,7 +7,7 @@ ever holds, and in `Command.env`; never in an argv. Pure.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -90,7 +90,7 @@ def join_command(template: Template) -> Command:
         f"cp {layout.SUPERVISOR_CONFIG} {layout.SUPERVISOR_BUILD_CONFIG} || exit\n"
         f"perl - {layout.SUPERVISOR_SOCKET} 0 join || exec supervisorctl -c {layout.SUPERVISOR_CONFIG} update"
     )
-    return Command(("/bin/sh", "-c", script), timeout=60, stdin=_services_program())
+    return Command(("/bin/sh", "-c", script), timeout=60, stdin=_program("services.pl"))
 
 
 def check_command(deadline: float) -> Command:
@@ -106,7 +106,7 @@ def launch_check_command(template: Template) -> Command:
         return check_command(READY_TIMEOUT)
     check = check_command(READY_TIMEOUT - _QUICK)
     script = f'perl - {layout.SUPERVISOR_SOCKET} {_QUICK:g} "$@" 2>/dev/null || exec {shlex.join(check.argv)}'
-    return Command(("/bin/sh", "-c", script, "sh", *requests), READY_TIMEOUT + 30, stdin=_services_program())
+    return Command(("/bin/sh", "-c", script, "sh", *requests), READY_TIMEOUT + 30, stdin=_program("services.pl"))
 
 
 def quick_checks(template: Template) -> tuple[str, ...] | None:
@@ -136,8 +136,15 @@ def _quick_check(check: Mapping[str, Any]) -> list[str] | None:
     return ["http", url.hostname, str(url.port or 80), path, timeout]
 
 
-def _services_program() -> bytes:
-    return (resources.files("ingot.guest") / "payload" / "services.pl").read_bytes()
+def follow_command(logs: Sequence[Sequence[str]], timeout: float) -> Command:
+    """Copies logs as they grow, from their beginning, until it is ended; each piece says of which element of `logs` it
+    is (see follow.pl)."""
+    words = [word for number, paths in enumerate(logs) for path in paths for word in (str(number), path)]
+    return Command(("perl", "-", *words), timeout, stdin=_program("follow.pl"))
+
+
+def _program(name: str) -> bytes:
+    return (resources.files("ingot.guest") / "payload" / name).read_bytes()
 
 
 def hook_command(name: str, env: Mapping[str, str]) -> Command:
