@@ -201,6 +201,18 @@ async def test_what_is_kept_is_bounded_and_the_oldest_goes_first(tmp_path: Path)
     assert {path.name for path in (tmp_path / "downloads/acme/pip").iterdir()} == {"new", "middle"}
 
 
+async def test_the_bound_of_files_is_for_what_all_builds_added(tmp_path: Path) -> None:
+    downloads, kept = Downloads(tmp_path / "downloads", Bounds(files=100)), tmp_path / "downloads/acme/pip"
+    for build in range(3):
+        (tmp_path / str(build)).mkdir()
+        mount, place = added(tmp_path / str(build), "pip")
+        for number in range(80):
+            (place / f"{build}-{number}").touch()
+        await downloads.keep("acme", [mount])
+    assert len(list(kept.iterdir())) == 100
+    assert len(list(kept.glob("2-*"))) == 80
+
+
 async def test_apt_keeps_packages_and_lists_but_no_locks(tmp_path: Path) -> None:
     downloads = Downloads(tmp_path / "downloads")
     archives, place = added(tmp_path, "apt-archives")

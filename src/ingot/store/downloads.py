@@ -88,7 +88,7 @@ class Downloads:
             kept.mkdir(parents=True, exist_ok=True)
             new = self._keep_one(mount, kept)
             if new:
-                _evict(kept, self._bounds.total_bytes)
+                _evict(kept, self._bounds)
             count += new
         return count
 
@@ -150,15 +150,15 @@ def _make_directories(target: Path, path: str) -> None:
             os.mkdir(part, 0o755, dir_fd=directory)
 
 
-def _evict(kept: Path, limit: int) -> None:
+def _evict(kept: Path, bounds: Bounds) -> None:
     """Removes the files that were written longest ago until the rest fits."""
     files = []
     for entry in walk(kept):
         if entry.is_file:
             files.append((os.lstat(kept / entry.path).st_mtime, entry.size, entry.path))
-    total = sum(size for _, size, _ in files)
+    count, total = len(files), sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
-        if total <= limit:
+        if count <= bounds.files and total <= bounds.total_bytes:
             return
         (kept / path).unlink(missing_ok=True)
-        total -= size
+        count, total = count - 1, total - size
