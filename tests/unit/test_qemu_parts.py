@@ -35,7 +35,6 @@ def places(shares_memory: bool = True) -> Places:
         memory=home / "memory.bin",
         shares_memory=shares_memory,
         sockets=Path("/run/vm"),
-        console=home / "console.log",
     )
 
 
@@ -122,6 +121,16 @@ def test_output_is_passed_on_without_waiting_for_what_follows() -> None:
     mark.feed(b"\0" + NONCE.encode() + b"\n")
     assert mark.feed(b"a prompt: ") == b"a prompt: "
     assert mark.feed(b"a line\n") == b"a line\n"
+
+
+def test_an_end_that_goes_on_and_on_is_output() -> None:
+    mark, sent, output = Mark(NONCE), b"\0" + NONCE.encode() + b" " + b"x" * 1000, b""
+    mark.feed(b"\0" + NONCE.encode() + b"\n")
+    for place in range(0, len(sent), 100):
+        output += mark.feed(sent[place : place + 100])
+    assert output == sent
+    mark.feed(WHOLE[WHOLE.rindex(b"\0") :])
+    assert mark.end is not None
 
 
 def test_an_end_that_makes_no_sense_is_told() -> None:

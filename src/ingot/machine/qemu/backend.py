@@ -231,7 +231,6 @@ class QemuBackend(Backend):
             memory=memory,
             shares_memory=opening.records,
             sockets=place.sockets,
-            console=place.console,
         )
 
     async def _begin(self, emulator: Emulator, opening: Opening) -> None:
@@ -243,6 +242,7 @@ class QemuBackend(Backend):
             else:
                 await emulator.agent.wait_for_agent(_BOOT[self._settings.accelerator])
         except MachineLostError as error:
+            await emulator.hear_out()
             raise MachineLostError(f"{error}; the machine said last:{emulator.last_words()}") from error
 
     async def _booted(self, hardware: Hardware, root: Path, show: Show) -> Path:

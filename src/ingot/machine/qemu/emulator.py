@@ -21,6 +21,8 @@ _UNPLUGGED = 10.0
 _MIGRATION = 120.0
 _BANDWIDTH = 1 << 40
 _TOLD_LINES = 12
+_LAST_WORDS = 0.2
+_KEPT = 8192
 
 
 class Emulator:
@@ -130,12 +132,13 @@ class Emulator:
                         raise
                 await asyncio.sleep(_POLL)
 
+    async def hear_out(self) -> None:
+        """Waits a moment for what a QEMU that has ended said before."""
+        await asyncio.wait([self._reading], timeout=_LAST_WORDS)
+
     def last_words(self) -> str:
         """What QEMU and the machine's console said last, for an error."""
-        console = b""
-        with contextlib.suppress(OSError):
-            console = self.places.console.read_bytes()[-8192:]
-        lines = (bytes(self._said) + b"\n" + console).decode(errors="replace").splitlines()
+        lines = self._said.decode(errors="replace").splitlines()
         told = [line.strip() for line in lines if line.strip()][-_TOLD_LINES:]
         return "".join(f"\n  {line}" for line in told)
 
@@ -151,10 +154,11 @@ class Emulator:
         await self.monitor.call("migrate-set-parameters", {"max-bandwidth": _BANDWIDTH})
 
     async def _read(self) -> None:
+        """The machine's console is QEMU's standard output: a guest may write to it without end."""
         assert self._process.stdout is not None
         while chunk := await self._process.stdout.read(4096):
             self._said += chunk
-            del self._said[:-8192]
+            del self._said[:-_KEPT]
 
 
 @contextlib.asynccontextmanager

@@ -77,7 +77,6 @@ class Places:
     memory: Path
     shares_memory: bool
     sockets: Path
-    console: Path
 
     @property
     def monitor(self) -> Path:
@@ -124,7 +123,7 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
     argv += ["-device", "vmgenid,guid=auto", "-device", "VGA,vgamem_mb=16", "-device", "virtio-serial-pci"]
     # Only a way to look at the VGA device, no device: states fit without it. No password works before one is set.
     argv += ["-vnc", f"unix:{places.screen},password=on,share=force-shared"]
-    argv += ["-chardev", f"file,id=console,path={places.console},append=on", "-serial", "chardev:console"]
+    argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     argv += _socket_port("agent", places.agent, "org.qemu.guest_agent.0")
     argv += _socket_port("arrive", places.arrival, "ingot.arrive")
     for number in range(PORTS):

@@ -51,10 +51,6 @@ class Home:
     def device_state(self) -> Path:
         return self.files / "device.bin"
 
-    @property
-    def console(self) -> Path:
-        return self.files / "console.log"
-
 
 @contextlib.contextmanager
 def occupied(home: Home, label: str) -> Iterator[None]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from ingot.errors import MachineLostError
 
+_LONGEST_END = 256
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -29,7 +31,7 @@ class Mark:
         self._held = b""
 
     def feed(self, chunk: bytes) -> bytes:
-        """The output in it. What may be the beginning of a mark is held back."""
+        """The output in it. What may be the beginning of a mark is held back, as far as one can be long."""
         content, self._held = self._held + chunk, b""
         if not self.begun:
             _, found, after = content.partition(self._begin)
@@ -42,6 +44,8 @@ class Mark:
             line, whole, _ = after.partition(b"\n")
             if whole:
                 self.end = _parse_end(line)
+            elif len(after) > _LONGEST_END:
+                return content
             else:
                 self._held = found + after
             return output
