@@ -241,11 +241,11 @@ async def test_what_the_host_did_not_take_is_in_no_layer_even_if_the_command_end
             written, text = await sh(machine, "sync; true", timeout=120)
             assert written.exit_code == 0, text
             disk.release()
+            failed, _ = await sh(machine, "false")
+            assert failed.host_full
             with pytest.raises(MachineLostError, match="the server's disk is full: it did not take all") as caught:
                 await machine.checkpoint(layer, Keep.CACHE)
             assert caught.value.code == "out_of_disk"
-            failed, _ = await sh(machine, "false")
-            assert failed.host_full
 
 
 async def test_a_machine_whose_qemu_is_killed_is_lost(vms: QemuBackend, vm_base: Path) -> None:

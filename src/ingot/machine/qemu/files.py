@@ -14,20 +14,21 @@ from ingot.records.machine import GuestFile
 
 _NOT_OURS = frozenset({"proc", "sys", "dev"})
 MARK = "/run/ingot-mark"
-"""Touched at each checkpoint: what is newer came after it."""
+"""As old as the last checkpoint: what is newer came after it."""
 
-# Packages are told by few files: those that are new since the last checkpoint. Then everything goes to the disk, and
-# what is kept only for speed leaves the memory.
+# Packages are told by few files: those that are new since the last checkpoint. That one of them changes meanwhile does
+# no harm. Then everything goes to the disk, or this fails, and what is kept only for speed leaves the memory.
 EXCERPT_SCRIPT = f"""cd / || exit 1
 set -- var/lib/dpkg/status
 for place in usr/local/lib/python3*/dist-packages usr/local/lib/node_modules; do
     [ -d "$place" ] && set -- "$@" "$place"
 done
+touch {MARK}.new 2>/dev/null
 find "$@" -maxdepth 3 \\( -path '*/dpkg/status' -o -name '*.dist-info' -o -name package.json \\) \\
-    -cnewer {MARK} -print0 | tar --null --no-recursion -T - -cf -
-: >{MARK}
+    -cnewer {MARK} -print0 2>/dev/null | tar --null --no-recursion -T - -cf - 2>/dev/null
 fstrim / 2>/dev/null
-sync
+sync -f / 2>/dev/null || exit 1
+mv {MARK}.new {MARK}
 echo 3 >/proc/sys/vm/drop_caches
 """
 
@@ -73,12 +74,12 @@ def unpack_script(files: Sequence[GuestFile]) -> str:
 
 def unpack_excerpt(archive: bytes, into: Path) -> None:
     """What a machine sent of its own files, below `into`. It is hostile: nothing of it leads out, no link and no
-    device is made. Blocking."""
+    device is made, and no file larger than what was sent of it. Blocking."""
     into.mkdir(parents=True, exist_ok=True)
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as source:
             for entry in source:
-                if entry.isfile() or entry.isdir():
+                if entry.isdir() or (entry.isfile() and not entry.issparse()):
                     source.extract(entry, into, filter="data")
     except tarfile.TarError as error:
         raise MachineError(f"the machine did not tell what it holds: {error}") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ingot.errors import MachineDiskError, MachineError
+from ingot.errors import DeadlineError, MachineDiskError, MachineError
 from ingot.machine.container.network import Carrier
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import TERMINAL_ENVIRONMENT
@@ -41,7 +41,8 @@ echo 1 >$G/cgroup.kill
 for n in 1 2 3 4 5; do rmdir $G 2>/dev/null && break; sleep 0.1; done
 exit 0"""
 _PUT = 120.0
-_ARRIVAL = 60.0
+_EXCERPT = 64 * 2**20
+_TOLD = 64 * 1024
 _HIDE = "[ ! -e /root/.env ] || { cp -p /root/.env /run/ingot-env && rm /root/.env; }; sync; fstrim / || true; sync"
 _SHOW = "[ ! -e /run/ingot-env ] || mv /run/ingot-env /root/.env"
 _SLOW = "this host emulates virtual machines in software: commands take about ten times as long as with KVM"
@@ -130,6 +131,7 @@ class QemuMachine(Machine):
 
         async def keep(chunk: bytes) -> None:
             output.extend(chunk)
+            del output[:-_TOLD]
 
         argv = ("/bin/sh", "-c", unpack_script(files))
         result = await self.exec(Command(argv, _PUT, stdin=pack_files(files)), keep)
@@ -233,11 +235,22 @@ class QemuMachine(Machine):
 
         async def keep(chunk: bytes) -> None:
             archive.extend(chunk)
+            if len(archive) > _EXCERPT:
+                told = f"what it tells of its packages is longer than {_EXCERPT // 2**20} MiB"
+                raise MachineError(f"the machine cannot be captured: {told}")
 
         command = Command(("/bin/sh", "-c", EXCERPT_SCRIPT), timeout=_CHECKPOINT)
         result = await self.exec(command, keep)
         if result.disk_full:
             raise MachineDiskError("the machine's disk is full", hint="give the machine a larger disk")
+        if result.host_full:
+            raise host_full("it did not take all that the machine wrote")
+        if result.timed_out:
+            told = f"the machine did not write its files to its disk within {_CHECKPOINT:g} s"
+            raise DeadlineError(told, seconds=_CHECKPOINT)
+        if result.exit_code != 0:
+            await self._check_writes()
+            raise MachineError(f"the machine did not write its files to its disk: status {result.exit_code}")
         await in_thread(partial(unpack_excerpt, bytes(archive), into / EXCERPT))
 
     async def _cut(self, into: Path) -> None:
@@ -265,8 +278,8 @@ class QemuMachine(Machine):
         """The same, and the running state beside it: commands are frozen, and stay so in what is captured. Memory is
         copied before the machine is stopped, and what changed meanwhile after."""
         memory = into / state.MEMORY
-        await self._freeze("1")
         try:
+            await self._freeze("1")
             await in_thread(partial(state.copy_sparsely, self._home.memory, memory))
             fresh, node = await self._make_disk()
             await self._emulator.stop()
@@ -282,17 +295,15 @@ class QemuMachine(Machine):
         await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
 
     async def _copy_disk(self, place: Path) -> None:
-        await self._freeze("1")
-        try:
+        """Whatever fails, commands go on and secrets are back."""
+        async with contextlib.AsyncExitStack() as undoing:
+            undoing.push_async_callback(self._freeze, "0")
+            await self._freeze("1")
+            undoing.push_async_callback(self.run_quickly, ["/bin/sh", "-c", _SHOW])
             await self.run_quickly(["/bin/sh", "-c", _HIDE])
+            undoing.push_async_callback(self._emulator.go_on)
             await self._emulator.stop()
-            try:
-                await in_thread(partial(state.copy_sparsely, self._disk, place))
-            finally:
-                await self._emulator.go_on()
-                await self.run_quickly(["/bin/sh", "-c", _SHOW])
-        finally:
-            await self._freeze("0")
+            await in_thread(partial(state.copy_sparsely, self._disk, place))
         await in_thread(partial(state.sync, place))
 
     async def _freeze(self, value: str) -> None:
