@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import MachineError, MachineLostError
+from ingot.machine.qemu import QemuBackend
 from ingot.machine.qemu.emulator import connect_screen
 from ingot.machine.qemu.files import check_path, unpack_excerpt
 from ingot.machine.qemu.hardware import Hardware, Places, hardware_of, make_argv
@@ -239,3 +240,28 @@ def test_a_machine_that_is_lost_on_a_full_disk_says_so(tmp_path: Path, monkeypat
     with pytest.raises(MachineLostError) as other, explained(tmp_path):
         raise MachineLostError("the machine's network has ended", code="network")
     assert other.value.code == "network"
+
+
+async def test_an_unpacked_layer_is_on_the_disk_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, into = tmp_path / "layer", tmp_path / "into"
+    (layer / "diff/usr").mkdir(parents=True)
+    into.mkdir()
+    for name in ("disk.raw", "vmlinuz", "diff/usr/status"):
+        (layer / name).write_bytes(os.urandom(5000))
+    backend = QemuBackend(tmp_path)
+    await backend.pack(layer, tmp_path / "packed")
+    synced: dict[str, int] = {}
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced[os.readlink(f"/proc/self/fd/{descriptor}")] = os.fstat(descriptor).st_size
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    await backend.unpack(tmp_path / "packed", into)
+    files = [path for path in into.rglob("*") if path.is_file()]
+    assert {str(path): synced.get(str(path)) for path in files} == {str(path): 5000 for path in files}
+    assert {str(into), str(into / "diff"), str(into / "diff/usr")} <= synced.keys()
+    assert list(synced)[-1] == str(into)

@@ -151,6 +151,7 @@ class QemuBackend(Backend):
             if lacks_room(error):
                 raise HostError(f"{archive.name} cannot be unpacked: {error}") from error
             raise CorruptStoreError(f"{archive.name} is not a layer: {error}") from error
+        await in_thread(partial(state.sync_tree, into))
         return await in_thread(partial(_measure, into))
 
     async def merge(self, layers: Sequence[Path], below: Sequence[Path], into: Path) -> Captured:

@@ -19,6 +19,7 @@ from ingot.machine import base_image
 from ingot.machine.contract import Captured
 from ingot.machine.own_root import REMEDY, as_own_root, is_root
 from ingot.machine.qemu.initramfs import make_initramfs
+from ingot.machine.qemu.state import sync_tree
 from ingot.machine.threads import in_thread
 from ingot.process import Sink, run
 
@@ -79,7 +80,7 @@ def recipe(ca_bundle: Path | None, mirror: str) -> str:
 
 
 async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> Captured:
-    """Fills the empty directory `into`. Raises HostError."""
+    """Fills the empty directory `into`, durably. Raises HostError."""
     if not is_root():
         return await _make_as_own_root(into, ca_bundle, mirror, sink)
     tree = into / "tree"
@@ -93,6 +94,7 @@ async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink)
         raise HostError(f"the base of virtual machines cannot be made: {error}", hint="see the lines above") from error
     finally:
         await in_thread(partial(shutil.rmtree, tree, ignore_errors=True))
+    await in_thread(partial(sync_tree, into))
     size = sum(path.stat().st_blocks * 512 for path in into.iterdir())
     return Captured(size_bytes=size, files=files)
 

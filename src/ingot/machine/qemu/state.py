@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(top: Path) -> None:
+    """The same for all that is in a directory. A file without bytes is on disk with its directory's entry."""
+    for directory, _, names in os.walk(top, topdown=False):
+        for path in (Path(directory) / name for name in names):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_size:
+                sync(path)
+        sync(Path(directory))
 
 
 def copy_sparsely(source: Path, target: Path) -> int:
