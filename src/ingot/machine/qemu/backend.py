@@ -26,7 +26,7 @@ from ingot.machine.qemu.emulator import Emulator, running
 from ingot.machine.qemu.hardware import Hardware, Places, create_disk_argv, hardware_of, make_argv
 from ingot.machine.qemu.home import Home
 from ingot.machine.qemu.machine import LAYER_DISK, Identity, QemuMachine
-from ingot.machine.qemu.merging import merge_disks
+from ingot.machine.qemu.merging import keep_disks, merge_disks
 from ingot.machine.qemu.network import guarded
 from ingot.machine.qemu.room import explained
 from ingot.machine.qemu.state import State
@@ -37,6 +37,7 @@ from ingot.records.machine import MachineSpec
 _BOOT = {"kvm": 60.0, "tcg": 240.0}
 _PACK = 1800.0
 _KEPT_BOOTS = 4
+_TRIES, _POLL = 50, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +164,13 @@ class QemuBackend(Backend):
         return (layer / LAYER_DISK).stat().st_blocks
 
     async def recover(self, machine: str, into: Path, *, kept: bool = False) -> Captured | None:
-        """Its newest disk, as it was: the file system mends itself when it is booted."""
-        disk = await in_thread(partial(home.newest_disk, self._machines / machine))
-        if disk is None:
+        """Its disks as they were: the file system mends itself when it is booted, and what every start makes anew is
+        removed then. Nobody opens it before."""
+        disks = await in_thread(partial(home.find_disks, self._machines / machine, kept=kept))
+        if not disks:
             return None
-        await in_thread(partial(state.copy_sparsely, disk, into / LAYER_DISK))
-        await in_thread(partial(state.sync, into / LAYER_DISK))
+        await _wait_released(disks[-1])
+        await keep_disks(disks, into / LAYER_DISK)
         return await in_thread(partial(_measure, into))
 
     def needs(self, layer: Path) -> Mapping[str, Any]:
@@ -290,6 +292,16 @@ def _new_identity(hostname: str) -> Identity:
     tail = hashlib.sha256(hostname.encode()).hexdigest()[:6]
     address = f"52:54:00:{tail[:2]}:{tail[2:4]}:{tail[4:]}"
     return Identity(hostname, secrets.token_hex(16), address)
+
+
+async def _wait_released(disk: Path) -> None:
+    """Until QEMU, which is killed with its server, has let go of a disk that it wrote to."""
+    for _ in range(_TRIES):
+        status, said = await run(["qemu-img", "info", "-f", "qcow2", str(disk)], timeout=60, check=False)
+        if status == 0:
+            return
+        await asyncio.sleep(_POLL)
+    raise HostError(f"the disk of a machine that has ended cannot be opened: {said.decode(errors='replace').strip()}")
 
 
 def _keep_newest(directory: Path, used: Path) -> None:

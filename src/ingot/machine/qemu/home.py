@@ -12,13 +12,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingot.machine.container import mounts
 
 _OWNER = "owner.json"
+_MAGIC = b"QFI\xfb"
 _DISKS = "disk*.qcow2"
 
 
@@ -68,11 +69,19 @@ def occupied(home: Home, label: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def newest_disk(files: Path) -> Path | None:
-    """The disk that a machine of a killed server wrote to last; None while the machine has an owner, or is none."""
+def find_disks(files: Path, *, kept: bool) -> list[Path]:
+    """The disks of a machine without owner, oldest first: all that it wrote to, or those `since_kept`, where the last
+    is always one of them: no checkpoint has it. Empty while it has an owner, or is none. Blocking."""
     if _abandoned(files) is None:
-        return None
-    return max(files.glob("disk*.qcow2"), key=lambda path: path.stat().st_mtime, default=None)
+        return []
+    disks = sorted(filter(_is_disk, files.glob(_DISKS)), key=lambda path: (len(path.name), path.name))
+    return [*since_kept(disks[:-1]), *disks[-1:]] if kept else disks
+
+
+def since_kept(disks: Sequence[Path]) -> list[Path]:
+    """Those after the last one that is a layer too: it has a second name there. Blocking."""
+    shared = [number for number, disk in enumerate(disks, 1) if disk.stat().st_nlink > 1]
+    return list(disks[max(shared, default=0) :])
 
 
 def sweep(machines: Path, spared: Collection[str] = ()) -> list[str]:
@@ -123,3 +132,9 @@ def _abandoned(directory: Path) -> Path | None:
         return directory / "sockets"
     finally:
         os.close(descriptor)
+
+
+def _is_disk(path: Path) -> bool:
+    """One that was made just before the host's power went may be empty."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC

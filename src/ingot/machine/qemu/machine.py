@@ -25,7 +25,8 @@ from ingot.machine.qemu.emulator import Emulator, connect_screen
 from ingot.machine.qemu.files import EXCERPT_SCRIPT, check_path, pack_files, unpack_excerpt, unpack_script
 from ingot.machine.qemu.hardware import Hardware, create_disk_argv
 from ingot.machine.qemu.helper import Helper
-from ingot.machine.qemu.home import Home
+from ingot.machine.qemu.home import Home, since_kept
+from ingot.machine.qemu.merging import keep_disks
 from ingot.machine.qemu.room import explained, host_full
 from ingot.machine.qemu.terminal import QemuTerminal, connect_terminal, server_program
 from ingot.machine.threads import in_thread, uninterrupted
@@ -71,6 +72,7 @@ class QemuMachine(Machine):
         self._carrier = carrier
         self._records = records
         self._disk, self._node = home.disk, "disk0"
+        self._finished: list[Path] = []
         self._disks = self._shells = self._failed_writes = 0
         self._helper = Helper(emulator.places.arrival)
         self._commands = Commands(emulator.places, emulator.agent, self._helper)
@@ -256,7 +258,13 @@ class QemuMachine(Machine):
     async def _cut(self, into: Path) -> None:
         """What the disk has gathered is the layer's now; the machine writes to a new one on top."""
         finished = await self._switch_disk(*await self._make_disk())
-        await in_thread(partial(_place, finished, into / LAYER_DISK))
+        disks = [*await self._disks_kept_nowhere(), finished]
+        self._finished.append(finished)
+        await keep_disks(disks, into / LAYER_DISK)
+
+    async def _disks_kept_nowhere(self) -> list[Path]:
+        """What a computer wrote whose layers were thrown away, because its stop failed: the next layer brings it."""
+        return [] if self._records else await in_thread(partial(since_kept, self._finished))
 
     async def _make_disk(self) -> tuple[Path, str]:
         """An empty disk that QEMU has open already, and QEMU's name for it. What fails here can be tried again."""
@@ -291,29 +299,27 @@ class QemuMachine(Machine):
                 await self._emulator.go_on()
         finally:
             await self._freeze("0")
-        await in_thread(partial(_place, finished, into / LAYER_DISK))
+        await keep_disks([finished], into / LAYER_DISK)
         await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
 
     async def _copy_disk(self, place: Path) -> None:
         """Whatever fails, commands go on and secrets are back."""
-        async with contextlib.AsyncExitStack() as undoing:
-            undoing.push_async_callback(self._freeze, "0")
-            await self._freeze("1")
-            undoing.push_async_callback(self.run_quickly, ["/bin/sh", "-c", _SHOW])
-            await self.run_quickly(["/bin/sh", "-c", _HIDE])
-            undoing.push_async_callback(self._emulator.go_on)
-            await self._emulator.stop()
-            await in_thread(partial(state.copy_sparsely, self._disk, place))
-        await in_thread(partial(state.sync, place))
+        copied = self._home.files / "copied.qcow2"
+        try:
+            async with contextlib.AsyncExitStack() as undoing:
+                undoing.push_async_callback(self._freeze, "0")
+                await self._freeze("1")
+                undoing.push_async_callback(self.run_quickly, ["/bin/sh", "-c", _SHOW])
+                await self.run_quickly(["/bin/sh", "-c", _HIDE])
+                undoing.push_async_callback(self._emulator.go_on)
+                await self._emulator.stop()
+                await in_thread(partial(state.copy_sparsely, self._disk, copied))
+            await keep_disks([*await self._disks_kept_nowhere(), copied], place)
+        finally:
+            copied.unlink(missing_ok=True)
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{GROUP}/cgroup.freeze"])
-
-
-def _place(disk: Path, place: Path) -> None:
-    state.sync(disk)
-    disk.rename(place)
-    state.sync(place.parent)
 
 
 def _allocated(directory: Path) -> int:

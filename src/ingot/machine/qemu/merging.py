@@ -9,18 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ingot.errors import HostError, MachineError
 from ingot.machine.qemu.control import Control
 from ingot.machine.qemu.hardware import chain_node, empty_disk_argv
+from ingot.machine.qemu.state import sync
+from ingot.machine.threads import in_thread
 from ingot.process import run, started
 
 _DEADLINE = 1800.0
 _POLL = 0.02
+
+
+async def keep_disks(disks: Sequence[Path], place: Path) -> None:
+    """Puts what `disks` mean together, oldest first, at a place beside them, durably. A single one gets a second name
+    there: that takes no room, and a machine may go on reading it. Raises HostError, OSError."""
+    if len(disks) > 1:
+        await merge_disks(disks, place)
+        await in_thread(partial(sync, place))
+    else:
+        await in_thread(partial(sync, disks[0]))
+        await in_thread(partial(os.link, disks[0], place))
+    await in_thread(partial(sync, place.parent))
 
 
 async def merge_disks(disks: Sequence[Path], into: Path) -> None:
