@@ -356,7 +356,9 @@ async def test_on_a_narrow_screen_the_details_come_when_asked_for(host: Host, sh
     host.build(ref)
     host.follow(ref)
     page = await show(host, path_of(ref))
+    await expect(page.locator(".build-side")).to_be_visible()
     await page.set_viewport_size({"width": 360, "height": 740})
+    await expect(page.locator(".build-side")).to_have_count(0)
     await page.reload()
     await expect(page.locator(".log-line.error")).to_be_in_viewport()
     assert await page.evaluate("document.documentElement.scrollWidth") == 360

@@ -201,3 +201,11 @@ async def test_secrets_go_also_when_services_do_not_end(tmp_path: Path) -> None:
         computer = await home.launch()
         await home.computers.stop(ACCOUNT, computer.id)
         assert any("rm -rf /root/.env" in command.argv[-1] for command in home.backend.commands)
+
+
+async def test_a_start_that_cannot_remove_what_the_last_run_left_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path, {"rm -rf /root/.env": Scripted((b"rm: cannot fork",), 2)}) as home:
+        computer = await written(home)
+        await home.computers.stop(ACCOUNT, computer.id)
+        again = await home.computers.start(ACCOUNT, computer.id)
+        assert again.error == "removing what its last run left ended with status 2: rm: cannot fork"

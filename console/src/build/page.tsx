@@ -35,6 +35,12 @@ function BuildPage({ buildRef, wanted }: { buildRef: string; wanted: number | nu
   const watched = useWatched(buildRef, wanted);
   const [asks, setAsks] = useState<"" | "cancel" | "rebuild">("");
   const [isSideOpen, setSideOpen] = useState(() => matchMedia(WIDE).matches);
+  useEffect(() => {
+    const wide = matchMedia(WIDE); // the side lies over the log where it is not
+    const fit = () => setSideOpen(wide.matches);
+    wide.addEventListener("change", fit);
+    return () => wide.removeEventListener("change", fit);
+  }, []);
   const work = useWork(buildRef, {
     changed: watched.refresh,
     began: () => {

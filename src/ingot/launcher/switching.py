@@ -37,13 +37,16 @@ _END_SERVICES = (
 async def boot(machine: Machine, template: Template, secrets: Mapping[str, str], *, again: bool) -> list[str]:
     """Secrets, hooks and services, in their order; what failed, in words. `again`: it ran before, so that its files
     hold what the earlier run left."""
+    problems = []
     if again and not machine.resumed:
-        await run_command(machine, _script(_FORGET, _SERVICES))
+        left = await _try(machine, BootCommand("removing what its last run left", _script(_FORGET, _SERVICES)))
+        problems += [left] if left else []
     plan = plan_boot(template, secrets, resumed=machine.resumed)
     files = (*_environment_file(secrets), *plan.files)
     if files:
         await machine.put(files)
-    return [problem for command in plan.commands if (problem := await _try(machine, command)) is not None]
+    failed = [await _try(machine, command) for command in plan.commands]
+    return problems + [problem for problem in failed if problem is not None]
 
 
 async def shut_down(machine: Machine, template: Template, secrets: Mapping[str, str], *, for_good: bool) -> None:
