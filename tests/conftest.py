@@ -1,11 +1,17 @@
 """Shared by all tests: everything asynchronous runs on asyncio, as the server does; one seed for data directories."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.seeded import base_data
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs beside it deaf to Ctrl-C, and all that these tests start would be so as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

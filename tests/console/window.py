@@ -44,13 +44,12 @@ class Tab:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    async def until(self, expression: str, wanted: Any = True, within: float = _ANSWER_DEADLINE) -> float:
-        """Waits until the expression is as wanted; how long it took, in seconds."""
-        begun = time.monotonic()
+    async def until(self, expression: str, wanted: Any = True) -> None:
+        """Waits until the expression is as wanted."""
+        deadline = time.monotonic() + _ANSWER_DEADLINE
         while (seen := await self._look(expression)) != wanted:
-            assert time.monotonic() - begun < within, f"{expression} is {seen!r}, not {wanted!r}"
+            assert time.monotonic() < deadline, f"{expression} is {seen!r}, not {wanted!r}"
             await asyncio.sleep(_POLL)
-        return time.monotonic() - begun
 
     async def _look(self, expression: str) -> Any:
         """None while one page makes way for the next."""
