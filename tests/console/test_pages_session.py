@@ -106,8 +106,9 @@ async def test_a_session_that_ends_loses_nothing_of_the_page(
 ) -> None:
     page = await open_page("/console/templates/new")
     await expect(editor_of(page)).to_be_visible()
+    await write(page, "api_version: orgo.ai/v1\nname: kept@1.0.")
     await context.clear_cookies()
-    await write(page, "api_version: orgo.ai/v1\nname: kept@1.0.0\n")
+    await page.keyboard.insert_text("0\n")
     dialog = page.get_by_role("dialog")
     await expect(dialog).to_contain_text("Your session has ended")
     await dialog.get_by_label("API key").fill(server.api_key)

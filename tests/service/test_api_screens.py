@@ -62,14 +62,18 @@ class Stage:
         return open_viewer(self.server.url, self.computer, {**self.headers, **headers})
 
     async def refusal(self, computer: str = "", headers: dict[str, str] | None = None) -> tuple[int, str]:
-        """Status and code of the answer to a viewer that is not let in."""
+        """Status and code of the answer to a viewer that is not let in; a page has them from the closing."""
         wanted = self.headers if headers is None else headers
-        with pytest.raises(InvalidStatus) as refused:
-            async with open_viewer(self.server.url, computer or self.computer, wanted):
-                pass
-        body = json.loads(refused.value.response.body or b"")
-        assert body["request_id"] == refused.value.response.headers["X-Request-Id"]
-        return refused.value.response.status_code, body["code"]
+        viewing = open_viewer(self.server.url, computer or self.computer, wanted)
+        with pytest.raises((InvalidStatus, ConnectionClosed)) as refused:
+            async with viewing as viewer:
+                await viewer.recv()
+        if isinstance(refused.value, InvalidStatus):
+            body = json.loads(refused.value.response.body or b"")
+            assert body["request_id"] == refused.value.response.headers["X-Request-Id"]
+            return refused.value.response.status_code, body["code"]
+        assert refused.value.rcvd is not None
+        return refused.value.rcvd.code - 4000, refused.value.rcvd.reason.partition(":")[0]
 
 
 @contextlib.asynccontextmanager
