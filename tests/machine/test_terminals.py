@@ -83,7 +83,10 @@ async def test_terminals_of_a_container_leave_no_descriptor_group_or_zombie(open
                 typist = Typist(terminal)
                 await typist.until("# ")
                 assert terminal.__class__.__name__ == "ContainerTerminal"
-                await typist.type("tty; setsid sleep 9501 & exit\n" if number else "tty; setsid sleep 9502 &\n")
+                left = f"until [ $(pgrep -fxc 'sleep 9501') = {number} ]; do :; done"  # it is outside by then
+                await typist.type(
+                    f"tty; setsid sleep 9501 & {left}; exit\n" if number else "tty; setsid sleep 9502 &\n"
+                )
                 await typist.until(r"/dev/pts/\d")
                 if number:
                     await typist.end()
