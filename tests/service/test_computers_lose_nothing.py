@@ -114,6 +114,8 @@ async def test_what_cannot_be_taken_now_waits_on_its_disk(tmp_path: Path) -> Non
         assert list(home.backend.remains) == ["m-1"]
         home.backend.capture_error = None
         clone = await home.computers.clone(ACCOUNT, computer.id)
+        taken = await home.computers.get(ACCOUNT, computer.id)
+        assert (taken.status, taken.error, taken.machine) == (ComputerStatus.STOPPED, None, None)
         await home.computers.start(ACCOUNT, computer.id)
         assert await has_its_note(home, computer)
         assert await has_its_note(home, clone)
@@ -209,3 +211,29 @@ async def test_a_start_that_cannot_remove_what_the_last_run_left_says_so(tmp_pat
         await home.computers.stop(ACCOUNT, computer.id)
         again = await home.computers.start(ACCOUNT, computer.id)
         assert again.error == "removing what its last run left ended with status 2: rm: cannot fork"
+
+
+async def test_a_start_that_is_refused_after_its_files_were_taken_leaves_it_stopped(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await crashed(home)
+        home.backend.capture_error = NO_ROOM
+        await home.next_server()
+        home.backend.capture_error, home.vault = None, {}
+        with pytest.raises(ConflictError, match="the template needs the secret"):
+            await home.computers.start(ACCOUNT, computer.id)
+        left = await home.computers.get(ACCOUNT, computer.id)
+        assert (left.status, left.error) == (ComputerStatus.STOPPED, None)
+        assert await home.records.all() == [left]
+
+
+async def test_starts_at_once_of_one_whose_files_wait_start_it_once(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await crashed(home)
+        home.backend.capture_error = NO_ROOM
+        await home.next_server()
+        home.backend.capture_error = None
+        starts = [home.computers.start(ACCOUNT, computer.id) for _ in range(3)]
+        told = await asyncio.gather(*starts, return_exceptions=True)
+        assert not [one for one in told if isinstance(one, Exception) and not isinstance(one, ConflictError)]
+        assert await has_its_note(home, computer)
+        assert len(home.backend.running) == 1

@@ -114,10 +114,13 @@ class Computers:
             return tracked.computer
         tracked.check_settled()
         self._check_room()
+        await take_up(tracked, self._backend, self._own)
+        tracked.check_settled()  # another start may have come first
+        if tracked.computer.status is ComputerStatus.RUNNING:
+            return tracked.computer
         before = tracked.computer
         tracked.set(status=ComputerStatus.STARTING, wanted=True, error=None)
         try:
-            await take_up(tracked, self._backend, self._own)
             start = await self._supplies.gather(tracked.computer)
         except BaseException:
             tracked.set(status=before.status, wanted=before.wanted, error=before.error)

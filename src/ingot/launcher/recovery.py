@@ -54,18 +54,20 @@ async def take_up(tracked: Tracked, backend: Backend, own: OwnLayers) -> None:
         if machine is None:
             return
         found = await _without_machine(tracked.computer, backend, own)
-        tracked.set(layers=found.layers, machine=None, error=found.error)
+        tracked.set(layers=found.layers, machine=None, status=found.status, error=found.error)
         await tracked.save()
         await _discard(backend, machine)
 
 
 async def _without_machine(computer: Computer, backend: Backend, own: OwnLayers) -> Computer:
-    """The computer with a layer more, or with words on what it lost."""
+    """The computer with a layer more, or with words on what it lost. One that was in error, since its files had to
+    wait, is stopped then."""
     machine = computer.machine
     if machine is None or computer.status is ComputerStatus.DELETING:
         return replace(computer, machine=None)
     finished = own.find_later(computer.id, computer.layers)
-    changed = replace(computer, machine=None, layers=(*computer.layers, *finished))
+    status = ComputerStatus.STOPPED if computer.status is ComputerStatus.ERROR else computer.status
+    changed = replace(computer, machine=None, status=status, error=None, layers=(*computer.layers, *finished))
     try:
         async with own.making(computer.id) as new, asyncio.timeout(_DEADLINE):
             captured = await backend.recover(machine, new.place, kept=bool(finished))
