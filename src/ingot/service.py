@@ -1,4 +1,5 @@
-"""All the wiring: the only module that names adapters. A server's life is `serve`, read from top to bottom.
+"""All the wiring; with `host`, which chooses the backend, the only module that names adapters. A server's life is
+`serve`, read from top to bottom.
 
 Start: take the data directory, save the files of computers that a dead server left running, sweep the rest, open the
 parts, bring computers up again, run the worker, answer requests.
@@ -13,7 +14,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,19 +46,17 @@ from ingot.errors import HostError, IngotError
 from ingot.events.keeper import LogAges, LogKeeper
 from ingot.events.log import EventLogs
 from ingot.held import HeldMachines, HoldLimits
+from ingot.host import Chosen, check_host, choose_backend, find_open_files
 from ingot.launcher.computers import Computers
 from ingot.launcher.own_layers import OwnLayers
 from ingot.launcher.recovery import recover_computers
-from ingot.machine.container.backend import ContainerBackend, ContainerSettings
-from ingot.machine.contract import Backend, Finding
-from ingot.machine.qemu import QemuBackend, QemuSettings
-from ingot.machine.qemu.findings import try_kvm
-from ingot.open_files import enough_for, hard_limit, needed_for, raise_limit
+from ingot.machine.contract import Backend
+from ingot.open_files import raise_limit
 from ingot.queue.builds import BuildQueue, QueueLimits
 from ingot.records.layer import Golden
 from ingot.registry import Registry
 from ingot.sessions import Sessions
-from ingot.settings import Settings, describe_settings, load_settings
+from ingot.settings import Settings, describe_settings
 from ingot.storage.database import Database
 from ingot.storage.objects import DirectoryObjects
 from ingot.store.archive import Archive
@@ -106,60 +105,6 @@ def serve(settings: Settings, origin: Mapping[str, str]) -> int:
     return 0
 
 
-async def local_findings() -> Sequence[Finding]:
-    """What this host offers for machines, without a server."""
-    settings, _ = load_settings()
-    chosen = await choose_backend(settings)
-    made_by = Finding("machines", True, f"{chosen.backend.name}: {chosen.reason}")
-    try:
-        return [made_by, *await chosen.backend.findings(), find_open_files(settings)]
-    finally:
-        await chosen.backend.aclose()
-
-
-def find_open_files(settings: Settings) -> Finding:
-    """Whether this process may open what its event streams need."""
-    limit, needed = hard_limit(), needed_for(settings.stream_limit)
-    if limit >= needed:
-        return Finding("open files", True, f"{limit}: enough for {settings.stream_limit} event streams at once")
-    detail = f"{limit}: event streams are limited to {enough_for(limit)} at once, not {settings.stream_limit}"
-    remedy = f"ulimit -n {needed}, or LimitNOFILE={needed} of its unit"
-    return Finding("open files", False, detail, remedy, needed=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What machines are made of here, and why, in words."""
-
-    backend: Backend
-    reason: str
-
-
-async def choose_backend(settings: Settings) -> Chosen:
-    """The backend that `machine` names. `auto`: virtual machines where KVM works, else containers where the host can
-    make them, else emulated virtual machines, which need nothing of the host."""
-    ca_bundle = settings.ca_bundle if settings.host_ca else None
-    containers = ContainerBackend(
-        settings.data_dir / "machines",
-        ContainerSettings(ca_bundle=ca_bundle, allow_networks=settings.allow_networks, mirror=settings.mirror),
-    )
-    if settings.machine == "container":
-        return Chosen(containers, "as the settings say")
-    kvm = await try_kvm()
-    accelerator = "kvm" if kvm.works else "tcg"
-    wanted = QemuSettings(accelerator, ca_bundle, settings.mirror, settings.allow_networks)
-    machines = QemuBackend(settings.data_dir / "qemu", wanted)
-    if settings.machine == "qemu":
-        return Chosen(machines, f"as the settings say; {kvm.detail}")
-    if kvm.works:
-        return Chosen(machines, kvm.detail)
-    missing = [finding for finding in await containers.findings() if finding.needed and not finding.ok]
-    if not missing:
-        return Chosen(containers, f"no KVM: {kvm.detail}")
-    why = "; ".join(f"{finding.name}: {finding.detail}" for finding in missing)
-    return Chosen(machines, f"emulated, which is slow, since there is no KVM ({kvm.detail}) and no containers ({why})")
-
-
 @contextlib.asynccontextmanager
 async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator[Parts]:
     """Every part of a server but its socket, ready to be used; closed in the reverse order on the way out."""
@@ -170,21 +115,18 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         chosen = await _open_backend(settings, stack)
         backend = chosen.backend
         records, own_layers = ComputerRecords(database), OwnLayers(data / "computers")
-        pending = await recover_computers(backend, records, own_layers)
-        for line in await backend.sweep(pending):
-            log.warning("removed what a dead server left: %s", line, extra={"action": "sweep"})
+        await _clear_host(backend, records, own_layers)
         access, vault = Access(database), Vault(database, settings.vault_key_file)
         await vault.start()
         registry, queue = Registry(database), BuildQueue(database, _queue_limits(settings))
         await registry.start()
         tools, collector = await _open_store(data, backend, stack)
         logs = EventLogs(data / "logs")
-        computers = await stack.enter_async_context(
-            Computers(backend, tools.layers, tools.goldens, records, own_layers, vault.reveal, settings)
-        )
+        made_from = (backend, tools.layers, tools.goldens, records, own_layers, vault.reveal, settings)
+        computers = await stack.enter_async_context(Computers(*made_from))
         await computers.resume()
-        held = HeldMachines(HoldLimits(settings.held_machines, settings.account_held_machines))
-        await stack.enter_async_context(held)
+        holding = HoldLimits(settings.held_machines, settings.account_held_machines)
+        held = await stack.enter_async_context(HeldMachines(holding))
         building = BuildingMachines(have_screens=backend.has_screen)
         dispatch = Dispatch(registry, queue, logs, tools.goldens)
         tickets, cors, limits = Tickets(database), CorsPolicy(settings.cors_origins), _limits(settings)
@@ -192,16 +134,8 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         control = Control(
             registry, queue, access, sessions, tickets, vault, dispatch, tools, limits, collector, computers, held, own
         )
-        stream = EventStream(
-            logs,
-            control.resolve_stream,
-            limits=_stream_limits(settings),
-            is_live=control.is_live,
-            cors=cors,
-            stamp=lambda: database.changes,
-            builds=lambda: queue.changes,
-            hosts=hosts_of(settings),
-        )
+        hosts = hosts_of(settings)
+        stream = _stream(settings, logs, control, cors, database, hosts)
         stack.push_async_callback(stream.aclose)
         metrics = Metrics()
         vitals = Vitals(data, lambda: look_at_activity(queue, stream))
@@ -224,7 +158,7 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
             vitals=vitals,
             made_by=MadeBy(backend.name, chosen.reason, settings.builds),
             cors=cors,
-            hosts=hosts_of(settings),
+            hosts=hosts,
             metrics=metrics,
             settings=describe_settings(settings, origin),
         )
@@ -232,21 +166,40 @@ async def opened(settings: Settings, origin: Mapping[str, str]) -> AsyncIterator
         yield Parts(control, services, worker, keeper, await access.bootstrap(settings.bootstrap_key))
 
 
+async def _clear_host(backend: Backend, records: ComputerRecords, own_layers: OwnLayers) -> None:
+    """Saves what computers wrote whose server is dead, then removes what else it left."""
+    pending = await recover_computers(backend, records, own_layers)
+    for line in await backend.sweep(pending):
+        log.warning("removed what a dead server left: %s", line, extra={"action": "sweep"})
+
+
+def _stream(
+    settings: Settings,
+    logs: EventLogs,
+    control: Control,
+    cors: CorsPolicy,
+    database: Database,
+    hosts: frozenset[str] | None,
+) -> EventStream:
+    return EventStream(
+        logs,
+        control.resolve_stream,
+        limits=_stream_limits(settings),
+        is_live=control.is_live,
+        cors=cors,
+        stamp=lambda: database.changes,
+        builds=lambda: control.queue.changes,
+        hosts=hosts,
+    )
+
+
 async def _open_backend(settings: Settings, stack: contextlib.AsyncExitStack) -> Chosen:
     """Raises HostError when this host cannot run its machines."""
     chosen = await choose_backend(settings)
     log.info("machines are made by %s: %s", chosen.backend.name, chosen.reason, extra={"action": "backend"})
     stack.push_async_callback(chosen.backend.aclose)
-    await _check_host(chosen.backend)
+    await check_host(chosen.backend)
     return chosen
-
-
-async def _check_host(backend: Backend) -> None:
-    missing = [finding for finding in await backend.findings() if finding.needed and not finding.ok]
-    if missing:
-        what = "; ".join(f"{finding.name}: {finding.detail}" for finding in missing)
-        remedy = missing[0].remedy
-        raise HostError(f"this host cannot run {backend.name} machines: {what}", hint=remedy or "see `ingot doctor`")
 
 
 async def _open_store(

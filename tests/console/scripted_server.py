@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ingot import service
 from ingot.errors import MachineError, MachineLostError
+from ingot.host import Chosen
 from ingot.machine.scripted import ScriptedBackend, ScriptedMachine
 from ingot.process import Sink
 from ingot.records.machine import Command, CommandResult
@@ -116,8 +117,8 @@ def _picture(colour: tuple[int, int, int], width: int = 320, height: int = 200) 
     return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
 
 
-async def _talking(_: object) -> service.Chosen:
-    return service.Chosen(TalkingBackend(), "a test asked for it")
+async def _talking(_: object) -> Chosen:
+    return Chosen(TalkingBackend(), "a test asked for it")
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def _show_settings(shown: Mapping[str, Mapping[str, str]], as_json: bool) -> Non
 def _local_findings() -> Sequence[Finding]:
     import asyncio
 
-    from ingot.service import local_findings
+    from ingot.host import local_findings
 
     async def look() -> Sequence[Finding]:
         found: Sequence[Finding] = await local_findings()
