@@ -115,7 +115,8 @@ class Computers:
         tracked.check_settled()
         self._check_room()
         await take_up(tracked, self._backend, self._own)
-        tracked.check_settled()  # another start may have come first
+        tracked = self._find(account, computer_id)  # another start, or its deletion, may have come first
+        tracked.check_settled()
         if tracked.computer.status is ComputerStatus.RUNNING:
             return tracked.computer
         before = tracked.computer
