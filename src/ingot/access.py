@@ -75,10 +75,18 @@ class Access:
         if len(token) > _MAX_TOKEN_LENGTH:
             raise UnauthenticatedError("Invalid API key", hint="it is longer than any key of this server")
         digest = hash_token(token)
-        row = await self._db.run(lambda connection: self._look_up(connection, digest))
+        query = select(api_keys).where(api_keys.c.hash == digest)
+        row = await self._db.run(lambda connection: connection.execute(query).first())
         if row is None or not hmac.compare_digest(row.hash, digest) or row.revoked_ms is not None:
             raise UnauthenticatedError("Invalid API key", hint=_why_invalid(token, row))
+        await self._note_use(row)
         return Principal(row.account, row.id, parse_scopes(row.scopes_json))
+
+    async def _note_use(self, row: Row[Any]) -> None:
+        now = self._clock()
+        if row.last_used_ms is None or now - row.last_used_ms >= _LAST_USED_STEP_MS:
+            used = update(api_keys).where(api_keys.c.id == row.id).values(last_used_ms=now)
+            await self._db.note(lambda connection: connection.execute(used))
 
     async def is_live(self, key_id: str) -> bool:
         """False once the key is revoked: for connections that outlive a request."""
@@ -120,14 +128,6 @@ class Access:
             return _key(row)
 
         return await self._db.run(revoke)
-
-    def _look_up(self, connection: Connection, digest: str) -> Row[Any] | None:
-        row = connection.execute(select(api_keys).where(api_keys.c.hash == digest)).first()
-        if row is not None and row.revoked_ms is None:
-            now = self._clock()
-            if row.last_used_ms is None or now - row.last_used_ms >= _LAST_USED_STEP_MS:
-                connection.execute(update(api_keys).where(api_keys.c.id == row.id).values(last_used_ms=now))
-        return row
 
     def _add(self, connection: Connection, account: str, name: str, scopes: frozenset[Scope], plaintext: str) -> ApiKey:
         now = self._clock()

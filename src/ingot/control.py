@@ -114,10 +114,12 @@ class Control:
         }
 
     async def _remove(self, roots: Roots, goldens: Set[str]) -> tuple[Garbage, ...]:
-        """Goldens are forgotten first, so that no build takes one over that is being deleted; those that came to be
-        needed meanwhile stay."""
+        """Goldens are forgotten before they are deleted, so that no build takes one over meanwhile; those that came to
+        be needed stay. To forget is to write: what no golden holds goes first, and makes room for it on a full disk."""
+        loose = await self.collector.collect(Roots(roots.goldens | goldens), dry_run=False)
         released = await self.queue.release_goldens(goldens)
-        return await self.collector.collect(Roots(roots.goldens | (goldens - released)), dry_run=False)
+        held = await self.collector.collect(Roots(roots.goldens | (goldens - released)), dry_run=False)
+        return (*loose, *held)
 
     async def findings(self) -> Sequence[Mapping[str, Any]]:
         return [asdict(finding) for finding in (*await self.tools.backend.findings(), *self.own_findings)]

@@ -71,12 +71,27 @@ class Sessions:
 
     async def authenticate(self, token: str) -> Principal:
         """Whose session this is. Raises UnauthenticatedError for one that is unknown or over."""
-        caller = None
+        row, digest = None, hash_token(token)
         if len(token) <= _MAX_LENGTH:
-            caller = await self._db.run(lambda connection: self._use(connection, hash_token(token)))
-        if caller is None:
+            row = await self._db.run(lambda connection: _look_up(connection, digest))
+        if row is None or self._clock() >= _until(row):
             raise UnauthenticatedError("the session is over", hint="sign in again")
-        return caller
+        used = await self._note_use(row)
+        until = min(used + _IDLE_MS, row.ends_ms)
+        return Principal(row.account, row.key_id, parse_scopes(row.scopes_json), digest, until)
+
+    async def _note_use(self, row: Row[Any]) -> int:
+        """When the session was used last, near enough."""
+        now = self._clock()
+        if now - row.used_ms < _USED_STEP_MS:
+            return int(row.used_ms)
+
+        def write(connection: Connection) -> None:
+            connection.execute(update(sessions).where(sessions.c.hash == row.hash).values(used_ms=now))
+            connection.execute(update(api_keys).where(api_keys.c.id == row.key_id).values(last_used_ms=now))
+
+        await self._db.note(write)
+        return now
 
     async def is_live(self, session: str) -> bool:
         """False once the session is over, or its key revoked: for connections that outlive a request. `session` is
@@ -130,19 +145,6 @@ class Sessions:
         connection.execute(insert(sessions).values(values))
         scopes, until = parse_scopes(row.scopes_json), min(now + _IDLE_MS, ends_ms)
         return Opened(token, Principal(row.account, key_id, scopes, hash_token(token), until), ends_ms)
-
-    def _use(self, connection: Connection, digest: str) -> Principal | None:
-        row, now = _look_up(connection, digest), self._clock()
-        if row is None or now >= _until(row):
-            return None
-        used = row.used_ms
-        if now - used >= _USED_STEP_MS:
-            used = now
-            connection.execute(update(sessions).where(sessions.c.hash == digest).values(used_ms=now))
-            connection.execute(update(api_keys).where(api_keys.c.id == row.key_id).values(last_used_ms=now))
-        return Principal(
-            row.account, row.key_id, parse_scopes(row.scopes_json), digest, min(used + _IDLE_MS, row.ends_ms)
-        )
 
     def _prune(self, connection: Connection, key_id: str, now: int) -> None:
         over = or_(sessions.c.ends_ms <= now, sessions.c.used_ms <= now - _IDLE_MS)

@@ -23,10 +23,10 @@ def test_garbage_is_what_no_ref_needs(new_server: NewServer) -> None:
     everything = _stored(server)
 
     assert server.ask("DELETE", path_of(gone), 200) == {"deleted": True}
-    assert _collect(server, dry_run="true")["removed"] == [], "what was made just now stays for a while"
-    _age(server)
+    assert collect(server, dry_run="true")["removed"] == [], "what was made just now stays for a while"
+    age(server)
 
-    planned = _collect(server, dry_run="true")
+    planned = collect(server, dry_run="true")
     assert _stored(server) == everything, "a dry run removes nothing"
     named = {entry["what"] for entry in planned["removed"]}
     only_gone = gone_layers - kept_layers
@@ -36,7 +36,7 @@ def test_garbage_is_what_no_ref_needs(new_server: NewServer) -> None:
     assert all(entry["why"] for entry in planned["removed"])
     assert planned["freed_bytes"] > 0
 
-    done = _collect(server)
+    done = collect(server)
     assert {entry["what"] for entry in done["removed"]} == expected
     assert done["dry_run"] is False
     left = _stored(server)
@@ -45,7 +45,7 @@ def test_garbage_is_what_no_ref_needs(new_server: NewServer) -> None:
         *(f"objects/layers/{key}.{end}" for key in only_gone for end in ("json", "tar.zst")),
         *(f"layers/{key}" for key in only_gone),
     }
-    assert _collect(server)["removed"] == []
+    assert collect(server)["removed"] == []
     assert server.cli("gc", "--dry-run")[0] == 0
 
     assert server.status(kept)["status"] == "ready"
@@ -58,12 +58,12 @@ def test_a_machine_keeps_what_it_runs_from(new_server: NewServer) -> None:
     server = new_server()
     ref, _ = server.make(template("echo here > /srv/here"))
     golden = server.status(ref)["golden_dir"]
-    _age(server)
+    age(server)
     with server.computer(ref) as computer:
         server.ask("DELETE", path_of(ref), 200)
-        assert _collect(server)["removed"] == []
+        assert collect(server)["removed"] == []
         assert server.bash(computer, "cat /srv/here") == "here\n"
-    assert f"golden {golden}" in {entry["what"] for entry in _collect(server)["removed"]}
+    assert f"golden {golden}" in {entry["what"] for entry in collect(server)["removed"]}
 
 
 def test_layers_that_are_gone_from_the_host_come_from_the_object_store(new_server: NewServer) -> None:
@@ -88,7 +88,7 @@ def _layers(server: Server, ref: str) -> set[str]:
     return {layer["key"] for layer in manifest["layers"]}
 
 
-def _collect(server: Server, **query: str) -> Any:
+def collect(server: Server, **query: str) -> Any:
     return server.ask("POST", "/admin/gc", 200, params=query)
 
 
@@ -97,7 +97,7 @@ def _stored(server: Server) -> set[str]:
     return layers | {str(path.relative_to(server.data)) for path in server.data.glob("objects/**/*") if path.is_file()}
 
 
-def _age(server: Server) -> None:
+def age(server: Server) -> None:
     """Makes everything a month older."""
     server.end_quietly()
     for record in server.data.glob("layers/*/layer.json"):

@@ -20,6 +20,7 @@ import pytest
 from ingot.conformance.frames import Frame, check_frames, check_whole, read_frames
 from tests.acceptance.documents import template
 from tests.acceptance.server import Server, Watch, dump, path_of
+from tests.acceptance.test_garbage import age, collect
 from tests.machine.cached_base import cache_directory
 from tests.seeded import copy_data, vm_data
 from tests.small_disk import SmallDisk, small_disk
@@ -168,11 +169,27 @@ def test_an_archive_without_room_is_told_once_there_is_room_for_the_end(frail: S
 def _release_when_told(server: Server, disk: SmallDisk, ref: str) -> None:
     """Once the server says that it cannot end the build, or has ended it all the same."""
     deadline = time.monotonic() + _PATIENCE
-    while f"{ref} cannot be ended" not in server.log and server.status(ref)["status"] == "building":
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
-    disk.release()
+    try:
+        while f"the end of {ref} failed and is tried again" not in server.log:
+            assert time.monotonic() < deadline, f"the end is not tried: {server.log[-2000:]}"
+            if server.status(ref)["status"] != "building":
+                break
+            time.sleep(0.05)
+    finally:
+        disk.release()
+
+
+def test_garbage_is_collected_on_a_disk_that_is_full(frail: Server, disk: SmallDisk) -> None:
+    gone, _ = frail.make(template("head -c 20M /dev/urandom >/srv/gone"))
+    frail.make(template("head -c 20M /dev/urandom >/srv/loose", "exit 1"))
+    kept, _ = frail.make(template("echo kept"))
+    frail.ask("DELETE", path_of(gone), 200)
+    age(frail)
+    disk.leave(0)
+    removed = [entry["what"].split()[0] for entry in collect(frail)["removed"]]
+    assert removed.count("golden") == 1, removed
+    assert removed.count("layer") >= 3, removed
+    assert frail.status(kept)["status"] == "ready"
 
 
 def test_a_snapshot_whose_qemu_is_killed_ends_as_machine_lost(frail: Server) -> None:

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from ingot.machine.contract import Backend
 from ingot.machine.scripted import Scripted, ScriptedBackend
 from tests.contract.test_machine_contract import SPEC, backend, base_layers, layers, shell, stack
@@ -19,7 +21,7 @@ SCRIPT = {
     'echo "<$((40 + 2)) $TERM $PWD $(id -un) $OWN>"': Scripted(
         output=(b"<42 xterm-256color /root root of its own>\n",)
     ),
-    "sleep 600": Scripted(until=asyncio.Event()),
+    "sh -c 'echo be''gun; exec sleep 600'": Scripted(output=(b"begun\n",), until=asyncio.Event()),
     "echo mark$((2 + 3))": Scripted(output=(b"mark5\n",)),
     "false": Scripted(exit_code=1),
 }
@@ -56,16 +58,28 @@ async def test_control_c_ends_what_runs_and_not_the_shell(backend: Backend, stac
     async with prepared(backend).open(SPEC, stack) as machine, machine.terminal(80, 24) as terminal:
         typist = Typist(terminal)
         await typist.until("# ")
-        await typist.type("sleep 600\n")
-        await typist.until("sleep 600\r?\n")
-        while True:  # typed before `sleep` has begun it is for the shell alone
-            await typist.type("\x03")
-            await typist.until(r"\^C")
-            await typist.type("echo mark$((2 + 3))\n")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(5):
-                    await typist.until("mark5")
-                    break
+        await typist.type("sh -c 'echo be''gun; exec sleep 600'\n")
+        await typist.until("begun")  # what is typed before that may be for the shell alone, which it can end
+        await typist.type("\x03")
+        await typist.until(r"\^C")
+        await typist.type("echo mark$((2 + 3))\n")
+        await typist.until("mark5")
+
+
+BEHIND = ("sleep 7716 &", "(trap '' HUP; while :; do echo on and on; done) &")
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+async def test_it_is_over_with_its_shell_also_when_something_else_holds_it(
+    backend: Backend, stack: list[Path], behind: str
+) -> None:
+    async with prepared(backend).open(SPEC, stack) as machine, machine.terminal(80, 24) as terminal:
+        typist = Typist(terminal)
+        await typist.until("# ")
+        await typist.type(f"{behind}\n")
+        await typist.until("# ")
+        await typist.type("exit 3\n")
+        assert await typist.end() == 3
 
 
 async def test_it_has_the_size_that_it_was_given_last(backend: Backend, stack: list[Path]) -> None:

@@ -21,6 +21,7 @@ from ingot.machine.qemu.initramfs import pack_cpio
 from ingot.machine.qemu.output import End, Mark
 from ingot.machine.qemu.room import explained
 from ingot.machine.qemu.state import DEVICES, MEMORY, belongs, copy_sparsely, find_state, update_copy, write_record
+from ingot.machine.qemu.terminal import connect_terminal
 from ingot.records.machine import MachineSpec
 
 HARDWARE = Hardware("tcg", 1, 512, 1024, "7.2.22")
@@ -265,3 +266,20 @@ async def test_an_unpacked_layer_is_on_the_disk_before_it_is_told(
     assert {str(path): synced.get(str(path)) for path in files} == {str(path): 5000 for path in files}
     assert {str(into), str(into / "diff"), str(into / "diff/usr")} <= synced.keys()
     assert list(synced)[-1] == str(into)
+
+
+async def test_a_read_of_a_terminal_that_was_given_up_within_a_frame_loses_nothing(tmp_path: Path) -> None:
+    place = str(tmp_path / "port")
+    served: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    async with await asyncio.start_unix_server(lambda *pair: served.put_nowait(pair), place):
+        terminal = await connect_terminal(place, 80, 24)
+        _, port = await served.get()
+        port.write(b"o\x00\x05")
+        await port.drain()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(terminal.read(), 0.2)
+        port.write(b"hello" + b"x\x00\x017")
+        await port.drain()
+        assert [await terminal.read(), await terminal.read(), await terminal.wait()] == [b"hello", b"", 7]
+        terminal.hang_up()
+        port.close()

@@ -28,6 +28,7 @@ _TEXTS = {
     429: "The queue, a quota or the host is full.",
     500: "The server failed.",
     503: "The server does not take requests yet, or no longer.",
+    507: "The server's disk is full, and what the request would change has to be written.",
 }
 _MODELS: dict[int, Any] = {422: answers.InvalidTemplate}
 _HEADERS: dict[int, dict[str, Any]] = {
@@ -56,11 +57,11 @@ def keyed(
     extra: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An endpoint whose callers need a key with `scope`, with None any key. `fails` are its failures beside 401, 403,
-    413 and 500; `bodies` are those that differ from the envelope; `extra` is added to its OpenAPI."""
+    413, 500 and 507; `bodies` are those that differ from the envelope; `extra` is added to its OpenAPI."""
     return {
         "response_model": answer,
         "status_code": status,
-        "responses": _responses(status, (401, 403, 413, 500, *fails), bodies or {}),
+        "responses": _responses(status, (401, 403, 413, 500, 507, *fails), bodies or {}),
         "openapi_extra": {SCOPE_KEY: scope.value if scope is not None else ANY_SCOPE, **(extra or {})},
     }
 

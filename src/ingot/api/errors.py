@@ -1,7 +1,8 @@
 """Every error answer of the API, in one envelope: `{"error", "code", "request_id"}`, and `X-Request-Id`.
 
 The only place that maps errors to HTTP statuses. A document's problems are added as `errors`. It never shows what
-is not meant for a caller: an error that is none of ours is 500 and says only where to look.
+is not meant for a caller: an error that is none of ours is 500 and says only where to look, unless this host's disk is
+full, which an operator can change: 507.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from ingot.errors import (
+    HOST_FULL,
+    MAKE_ROOM,
     CapacityError,
     ConflictError,
     ForbiddenError,
     GoneError,
+    MachineDiskError,
     NotFoundError,
     RequestError,
     TemplateError,
     TooLargeError,
     UnauthenticatedError,
     UnprocessableError,
+    lacks_room,
 )
 from ingot.records.wire import problem_json
 
@@ -74,6 +79,9 @@ def error_body(error: Exception, request_id: str) -> tuple[int, dict[str, Any], 
     if isinstance(error, HTTPException):
         code, text = _HTTP_TEXTS.get(error.status_code, ("http", str(error.detail)))
         return error.status_code, {"error": text, "code": code, "request_id": request_id}, headers
+    if lacks_room(error):
+        message = f"{HOST_FULL}; {MAKE_ROOM}"
+        return 507, {"error": message, "code": MachineDiskError.code, "request_id": request_id}, headers
     message = "the server failed to answer this request; its log names the request id"
     return 500, {"error": message, "code": "internal", "request_id": request_id}, headers
 

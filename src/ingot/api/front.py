@@ -15,6 +15,7 @@ from ingot.api.cors import CorsPolicy
 from ingot.api.errors import new_request_id
 from ingot.api.event_stream import EventStream
 from ingot.api.stream_request import find_header
+from ingot.errors import lacks_room
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +63,14 @@ class Front:
 
         try:
             await self._api(scope, receive, send_named)
-        except Exception:
+        except Exception as error:
             # The answer has been sent by the application's own handler; what is left is to tell the operator.
-            _log.exception(
-                "%s failed (request %s)",
+            _log.error(
+                "%s failed (request %s): %s",
                 scope["path"],
                 request_id,
+                error,
+                exc_info=None if lacks_room(error) else error,
                 extra={"action": "request_failed", "request_id": request_id},
             )
 

@@ -148,6 +148,8 @@ def error_from(status: int, headers: Mapping[str, str], content: bytes, url: str
         return TemplateError(problems)
     if status in (429, 503):
         return CapacityError(message, retry_after=_seconds(headers.get("retry-after")), code=code or None)
+    if status == 507:
+        return ServerError(message, code=code or None)
     if status >= 500:
         request = envelope.get("request_id") or "unknown"
         return ServerError(

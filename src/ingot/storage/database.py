@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -83,6 +84,12 @@ class Database:
         if self._connection is None:
             raise HostError(f"the database {self._path} is not open")
         return await self._in_thread(lambda: self._transact(fn))
+
+    async def note(self, fn: Callable[[Connection], object]) -> None:
+        """`run` for what is good to know and nobody waits for, such as when a key was used: where this host cannot
+        write it now, which it will say of things that matter, it is left out."""
+        with contextlib.suppress(HostError):
+            await self.run(fn)
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, fn)

@@ -32,6 +32,7 @@ from ingot.machine.threads import uninterrupted
 from ingot.process import started
 
 _CHUNK = 64 * 1024
+_LAST_WORDS = 256 * 1024
 _TIOCGPTPEER, _TIOCSPTLCK = 0x5441, 0x40045431
 _IUTF8 = 0x4000
 _PTMX = os.makedev(5, 2)
@@ -141,12 +142,14 @@ def _closing(number: int) -> contextlib.closing[_Descriptor]:
 
 
 class ContainerTerminal(Terminal):
-    """See the contract. `runc` runs as long as the shell does."""
+    """See the contract. `runc` runs as long as the shell does. What runs on behind the shell may hold the terminal, and
+    show more without an end: of that no more is read than the shell's own last words can be."""
 
     def __init__(self, typing: int, runc: asyncio.subprocess.Process) -> None:
         self._typing = typing
         self._runc = runc
         self._complaint = b""
+        self._left = _LAST_WORDS
         self._over = asyncio.Event()
         self._ending = asyncio.create_task(self._until_over())
 
@@ -154,9 +157,14 @@ class ContainerTerminal(Terminal):
         while True:
             ended = self._over.is_set()
             try:
-                return os.read(self._typing, _CHUNK)
+                if not ended:
+                    return os.read(self._typing, _CHUNK)
+                if chunk := os.read(self._typing, min(_CHUNK, self._left)):
+                    self._left -= len(chunk)
+                    return chunk
+                return self._last_words()
             except BlockingIOError:
-                if ended:  # what runs on behind the shell may still hold the terminal
+                if ended:
                     return self._last_words()
             except OSError:  # EIO: nobody holds the other side any more
                 await self._over.wait()

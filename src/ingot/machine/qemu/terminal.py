@@ -25,12 +25,12 @@ class QemuTerminal(Terminal):
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._status: int | None = None
+        self._head: tuple[bytes, int] | None = None  # of a frame whose body is still to come
 
     async def read(self) -> bytes:
         while self._status is None:
             try:
-                kind, length = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
-                body = await self._reader.readexactly(length)
+                kind, body = await self._frame()
             except (asyncio.IncompleteReadError, OSError):
                 self._status = _KILLED
             else:
@@ -58,6 +58,15 @@ class QemuTerminal(Terminal):
 
     def hang_up(self) -> None:
         self._writer.close()
+
+    async def _frame(self) -> tuple[bytes, bytes]:
+        """The next whole frame, also after a call that was cancelled within one."""
+        if self._head is None:
+            self._head = _HEAD.unpack(await self._reader.readexactly(_HEAD.size))
+        kind, length = self._head
+        body = await self._reader.readexactly(length)
+        self._head = None
+        return kind, body
 
     async def _send(self, kind: bytes, body: bytes) -> None:
         if self._status is None:

@@ -5,13 +5,15 @@
 #   from the host   i: typed bytes      r: COLS ROWS
 #   to the host     o: what it shows    x: the shell's exit status, the last frame
 # When the host goes away the terminal is hung up, and a moment later all that still runs in the group is killed.
+# It is over when the shell is: what runs on behind it may hold the terminal, and show more without an end.
 use strict;
 use warnings;
-use constant { MOST => 65536, AGAIN => 11, NOCTTY => 0400, NONBLOCK => 04000, RDWR => 2 };
+use constant { MOST => 65536, LAST_WORDS => 262144, AGAIN => 11, NOCTTY => 0400, NONBLOCK => 04000, RDWR => 2 };
 
 my ($name, $group, $cols, $rows) = @ARGV;
 my $path = "/dev/virtio-ports/$name";
 $SIG{PIPE} = "IGNORE";
+$SIG{CHLD} = sub { };    # interrupts a wait
 
 sub rest { select(undef, undef, undef, 0.02) }
 
@@ -48,7 +50,7 @@ sub become_shell {
     close($master);
     open(STDIN, "<&", $tty) and open(STDOUT, ">&", $tty) and open(STDERR, ">&", $tty) or die "$slave: $!\n";
     close($tty);
-    $SIG{PIPE} = "DEFAULT";
+    $SIG{PIPE} = $SIG{CHLD} = "DEFAULT";
     mkdir($group);
     put("$group/cgroup.procs", $$);
     put("/proc/self/oom_score_adj", 500);
@@ -61,6 +63,15 @@ my $shell = fork() // die "fork: $!\n";
 become_shell() if !$shell;
 
 my ($held, $typed, $shown, $met, $over) = ("", "", "", 0, 0);
+my ($ended, $status, $left) = (0, 137, LAST_WORDS);
+
+# Whether the shell has ended.
+sub ended {
+    return 1 if $ended;
+    my $found = waitpid($shell, 1);
+    $status = $? & 127 ? 128 + ($? & 127) : $? >> 8 if $found == $shell;
+    return $ended = $found != 0;
+}
 
 # Undef: nothing now. Empty: the other side is gone.
 sub take {
@@ -89,40 +100,45 @@ sub obey {
 
 sub wanted { my $bits = ""; vec($bits, fileno($_), 1) = 1 for @_; return $bits }
 
+# Reads what the terminal shows next. `$readable`: it shows something; `$last`: nothing more is to be expected.
+sub look {
+    my ($readable, $last) = @_;
+    my $chunk = $readable ? take($master) : undef;
+    if (defined $chunk && $chunk ne "") {
+        $shown .= pack("a n", "o", length $chunk) . $chunk;
+        $left -= length $chunk if $last;
+    }
+    $over = 1 if defined $chunk && $chunk eq "" || $last && (!defined $chunk || $left <= 0);
+}
+
 # Whether there is more to come from either side.
 sub serve {
-    my $readable = wanted((length $typed < MOST ? $port : ()), (length $shown < MOST && !$over ? $master : ()));
-    my $writable = wanted((length $shown ? $port : ()), (length $typed && !$over ? $master : ()));
-    select($readable, $writable, undef, 1) < 0 and return 1;
+    my $room = length $shown < MOST;
+    my $last = $room && ended();
+    my $readable = wanted((length $typed < MOST ? $port : ()), ($room ? $master : ()));
+    my $writable = wanted((length $shown ? $port : ()), (length $typed ? $master : ()));
+    select($readable, $writable, undef, $last ? 0 : 1) < 0 and return 1;
     if (vec($readable, fileno($port), 1)) {
         my $chunk = take($port);
         if (defined $chunk && $chunk eq "") { return 0 if $met; rest() }    # it may be about to come
         elsif (defined $chunk) { $met = 1; $held .= $chunk; obey() }
     }
-    if (!$over && vec($readable, fileno($master), 1)) {
-        my $chunk = take($master);
-        if (defined $chunk && $chunk eq "") { $over = 1 }                   # the shell has ended
-        elsif (defined $chunk) { $shown .= pack("a n", "o", length $chunk) . $chunk }
-    }
+    look(vec($readable, fileno($master), 1), $last) if $room;
     if (vec($writable, fileno($master), 1)) { give($master, \$typed) or $typed = "" }
     if (vec($writable, fileno($port), 1)) { give($port, \$shown) or return 0 }
     return !$over;
 }
 
-my $status;
-
 sub reap {
     for (1 .. $_[0]) {
-        my $ended = waitpid($shell, 1);
-        if ($ended == $shell) { $status = $? & 127 ? 128 + ($? & 127) : $? >> 8 }
-        return 1 if $ended;
+        return 1 if ended();
         rest();
     }
     return 0;
 }
 
 sub finish {
-    $status = 137 if !reap(250);
+    reap(250);
     $shown .= pack("a n", "x", length $status) . $status;
     for (1 .. 3000) {    # the host reads it all, and goes
         my $readable = wanted($port);
