@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ingot.builder.request import BuildRequest
 from ingot.builder.seat import Seat
-from ingot.errors import ConflictError, MachineError, MachineLostError, NotFoundError
+from ingot.errors import ConflictError, DeadlineError, MachineError, MachineLostError, NotFoundError
 
 
 class BuildingMachines:
@@ -42,7 +42,7 @@ class BuildingMachines:
             return await machine.screenshot()
         except MachineLostError:
             raise _nothing_builds() from None
-        except MachineError as error:
+        except (MachineError, DeadlineError) as error:
             raise ConflictError(error.message, hint=error.hint, code=error.code) from error
 
 

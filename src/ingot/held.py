@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from ingot.builder.left import LeftMachine
-from ingot.errors import ConflictError, MachineError, NotFoundError
+from ingot.errors import ConflictError, DeadlineError, MachineError, NotFoundError
 from ingot.launcher.shell import run_command
 from ingot.records.build import Build, HeldMachine
 from ingot.records.computer import ShellResult
@@ -136,7 +136,7 @@ class HeldMachines:
             if current is not None and current.cancelling():
                 raise
             raise _nothing_held(ref, f"the held machine of {ref} was ended while the command ran") from None
-        except MachineError as error:
+        except (MachineError, DeadlineError) as error:
             hint = f"end it with `ingot debug --end {ref}`"
             raise ConflictError(f"the held machine of {ref} fails: {error}", hint=hint, code="machine_lost") from error
         finally:

@@ -64,7 +64,7 @@ async def holder(base: Path, run_dir: Path, disks: Path) -> AsyncIterator[tuple[
 
 async def swept(backend: ContainerBackend, name: str, *directories: Path) -> None:
     await backend.sweep()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while traces(name, *directories):
             await asyncio.sleep(0.01)
     assert host_processes("sleep\x009501") == []

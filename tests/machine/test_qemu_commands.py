@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,8 @@ async def test_a_port_whose_command_cannot_be_killed_comes_back_with_its_end(
         raise MachineError("it does not work")
 
     async with vms.open(SMALL, [vm_base]) as machine:
-        running = begin(machine, "exec sleep 3")
-        await begun(machine, "sleep 3", 1)
+        running = begin(machine, "exec sleep 9")
+        await begun(machine, "sleep 9", 1)
         commands = machine._commands  # type: ignore[attr-defined]
         with monkeypatch.context() as broken:
             broken.setattr(commands, "run_quickly", fail)
@@ -74,12 +73,10 @@ async def test_a_port_whose_command_cannot_be_killed_comes_back_with_its_end(
         assert commands._ports._free.qsize() == PORTS - 1
         await all_ports_work(machine)
         async with asyncio.timeout(60):
-            while commands._ports._free.qsize() < PORTS:  # `sleep` has its three seconds
+            while commands._ports._free.qsize() < PORTS:  # `sleep` has its nine seconds
                 await asyncio.sleep(0.05)
 
 
 async def all_ports_work(machine: Machine) -> None:
-    before = time.monotonic()
     answers = await asyncio.gather(*(sh(machine, f"sleep 1; echo {number}") for number in range(PORTS)))
     assert [said for _, said in answers] == [f"{number}\n" for number in range(PORTS)]
-    assert time.monotonic() - before < 30

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from house import ACCOUNT, RUN, house
 
-from ingot.errors import ConflictError, HostError, MachineLostError, NotFoundError
+from ingot.errors import (
+    ConflictError,
+    DeadlineError,
+    HostError,
+    IngotError,
+    MachineError,
+    MachineLostError,
+    NotFoundError,
+)
 from ingot.launcher.hardware import HostHardware, choose_spec
 from ingot.launcher.shell import OUTPUT_LIMIT
 from ingot.machine.scripted import Scripted
@@ -124,6 +132,19 @@ async def test_a_deleted_computer_ends_its_command(tmp_path: Path) -> None:
         with pytest.raises(ConflictError, match="the computer ended while the command ran"):
             await work
         assert home.backend.running == []
+
+
+FAULTS = (MachineError("its agent answers nonsense"), DeadlineError("`true` did not end within 20 s", seconds=20))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_a_machine_cannot_do_is_told_and_its_computer_goes_on(tmp_path: Path, fault: IngotError) -> None:
+    async with house(tmp_path, {"odd": Scripted(error=fault)}) as home:
+        computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
+        with pytest.raises(ConflictError, match=fault.message) as told:
+            await home.computers.bash(ACCOUNT, computer.id, "odd", 5)
+        assert told.value.code == fault.code
+        assert (await home.computers.bash(ACCOUNT, computer.id, "well", 5)).exit_code == 0
 
 
 async def test_a_command_past_its_time_ends_with_124(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -127,7 +127,7 @@ class Life:
 
     async def look(self, command: Command) -> ShellResult:
         """Runs a command that only looks at the computer: for its idleness it is none. The same errors."""
-        return await self._unless_lost(lambda machine: run_command(machine, command), "it was looked at")
+        return await self._work(lambda machine: run_command(machine, command), "it was looked at")
 
     async def copy(self, into: Path) -> Captured:
         """What the computer wrote since its start, into an empty directory. ConflictError when it does not run."""
@@ -159,12 +159,8 @@ class Life:
         self._busy += 1
         try:
             async with contextlib.AsyncExitStack() as connecting:
-                try:
+                with self._telling():
                     connected = await connecting.enter_async_context(connect(machine))
-                except MachineLostError as error:
-                    raise self._lose(error) from error
-                except MachineError as error:
-                    raise ConflictError(error.message, hint=error.hint, code=error.code) from error
                 yield connected
         finally:
             places.taken -= 1
@@ -188,17 +184,25 @@ class Life:
     async def _use(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
         self._busy += 1
         try:
-            return await self._unless_lost(work, what)
+            return await self._work(work, what)
         finally:
             self._busy -= 1
             self._used = _now()
 
-    async def _unless_lost(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
+    async def _work(self, work: Callable[[Machine], Coroutine[Any, Any, T]], what: str) -> T:
         machine = self._running_machine()
-        try:
+        with self._telling():
             return await self._unless_ended(work(machine), what)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What the machine cannot do, or not in time, is a ConflictError; with a lost one the life ends."""
+        try:
+            yield
         except MachineLostError as error:
             raise self._lose(error) from error
+        except (MachineError, DeadlineError) as error:
+            raise ConflictError(error.message, hint=error.hint, code=error.code) from error
 
     def _lose(self, error: MachineLostError) -> ConflictError:
         """The life ends; what its user is told."""
