@@ -131,6 +131,31 @@ def test_a_computer_that_switches_itself_off_is_stopped_and_keeps_its_files(vm_s
         vm_server.ask("DELETE", f"/computers/{computer}", 200)
 
 
+def test_a_computer_that_is_rebooted_inside_starts_again_with_files_and_services(vm_server: Server) -> None:
+    ref, _ = vm_server.make((EXAMPLES / "static-site.yaml").read_text())
+    computer = vm_server.launch(ref)["id"]
+    try:
+        vm_server.bash(computer, "echo kept >/srv/mark; (sleep 1; reboot) >/dev/null 2>&1 &")
+        seen, end = [], time.monotonic() + PATIENCE
+        while (shown := vm_server.ask("GET", f"/computers/{computer}", 200))["status"] != "running" or len(seen) < 2:
+            assert time.monotonic() < end, (seen, shown)
+            seen += [shown["status"]] if shown["status"] not in seen else []
+            time.sleep(0.05)
+        assert (shown["error"], "error" in seen) == (None, False), (seen, shown)
+        said = vm_server.bash(computer, "cat /srv/mark; pgrep nginx >/dev/null && echo serving")
+        assert said == "kept\nserving\n"
+    finally:
+        vm_server.ask("DELETE", f"/computers/{computer}", 200)
+
+
+def test_a_step_that_switches_its_machine_off_or_reboots_it_is_told_so(vm_server: Server) -> None:
+    for command, what in (("poweroff", "switched off"), ("reboot", "rebooted")):
+        _, frames = vm_server.make(template(f"{command}; sleep 60"))
+        failure = frames[-1].data["error"]
+        told = f"the machine was {what} from inside: a step must leave its machine running"
+        assert (failure["code"], failure["message"]) == ("machine_lost", told), dump(frames)
+
+
 def test_a_changed_last_step_goes_on_in_the_machine_as_the_step_before_left_it(vm_server: Server) -> None:
     _, frames = vm_server.make(template("echo kept >/dev/shm/mark", "echo one"))
     assert frames[-1].data["result"] == "ready", dump(frames)

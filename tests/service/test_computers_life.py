@@ -188,9 +188,9 @@ async def test_a_machine_that_cannot_start_or_is_lost_leaves_an_error_to_read(tm
     async with house(tmp_path, script) as home:
         computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         assert (computer.status, computer.error) == (ComputerStatus.ERROR, "the host has no runc")
-        home.backend.script = {"die": Scripted(error=MachineLostError("the machine is gone"))}
+        home.backend.script = {"die": Scripted(error=MachineLostError("QEMU is no more"))}
         lost = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
-        with pytest.raises(ConflictError, match="the computer's machine is gone; start another one"):
+        with pytest.raises(ConflictError, match="the computer's machine is gone: QEMU is no more; start another one"):
             await home.computers.bash(ACCOUNT, lost.id, "die", 5)
         async with asyncio.timeout(10):
             while home.backend.running:

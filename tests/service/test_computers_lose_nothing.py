@@ -12,7 +12,7 @@ import pytest
 from house import ACCOUNT, House, house
 
 from ingot.errors import ConflictError, HostError, MachineLostError
-from ingot.machine.contract import POWERED_OFF
+from ingot.machine.contract import POWERED_OFF, REBOOTED
 from ingot.machine.scripted import Scripted
 from ingot.records.computer import Computer, ComputerStatus
 
@@ -86,6 +86,21 @@ async def test_a_machine_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
             await home.computers.start(ACCOUNT, computer.id)
             assert await has_its_note(home, computer)
         assert run.id not in [one.id for one in await home.computers.list(ACCOUNT)]
+
+
+async def test_a_computer_that_is_rebooted_from_inside_starts_again_with_its_files(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer, run = await written(home), await home.launch(test_run=True)
+        for machine in home.backend.running:
+            machine.lost = MachineLostError("it was rebooted", code=REBOOTED)
+        async with asyncio.timeout(20):
+            while (await home.computers.get(ACCOUNT, computer.id)).layers == ():
+                await asyncio.sleep(0.01)
+        again = await home.until(computer.id, ComputerStatus.RUNNING)
+        assert (again.error, again.wanted, len(again.layers)) == (None, True, 1)
+        assert await has_its_note(home, computer)
+        assert run.id not in [one.id for one in await home.computers.list(ACCOUNT)]
+        assert home.backend.remains == {}
 
 
 async def test_a_server_that_ends_without_room_leaves_the_disk_to_the_next(tmp_path: Path) -> None:

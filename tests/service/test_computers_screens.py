@@ -14,7 +14,7 @@ import pytest
 from house import ACCOUNT, RUN, House, house
 
 from ingot.errors import CapacityError, ConflictError
-from ingot.launcher.life import MOST_VIEWERS
+from ingot.launcher.use import MOST_VIEWERS
 from ingot.machine.contract import Viewer
 from ingot.machine.scripted import ScriptedBackend, ScriptedMachine
 from ingot.records.computer import Computer, ComputerStatus

@@ -12,7 +12,7 @@ from house import ACCOUNT, DOCUMENT, RUN, house
 from tests.contract.typist import Typist
 
 from ingot.errors import CapacityError, ConflictError, NotFoundError
-from ingot.launcher.life import MOST_TERMINALS
+from ingot.launcher.use import MOST_TERMINALS
 from ingot.machine.scripted import Scripted
 from ingot.records.computer import ComputerStatus, ServiceStatus
 

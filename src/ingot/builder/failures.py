@@ -16,6 +16,7 @@ from ingot.errors import (
     MachineLostError,
     lacks_room,
 )
+from ingot.machine.contract import POWERED_OFF, REBOOTED
 from ingot.records.build import Failure, FailureCode
 from ingot.records.machine import CommandResult
 
@@ -81,6 +82,8 @@ def as_build_error(error: IngotError | OSError, step: str | None) -> BuildError:
         return error
     if isinstance(error, DeadlineError):
         return failed(FailureCode.TIMED_OUT, str(error), step)
+    if isinstance(error, MachineLostError) and error.code in (POWERED_OFF, REBOOTED):
+        return failed(FailureCode.MACHINE_LOST, f"{error}: a step must leave its machine running", step)
     if isinstance(error, IngotError) and error.code in _CODES:
         again = "" if error.hint else "; build again: the steps that were finished are kept"
         return failed(_CODES[error.code], f"{error}{again}", step)

@@ -194,35 +194,35 @@ class Computers:
     async def bash(self, account: str, computer_id: str, command: str, timeout: float) -> ShellResult:
         """Runs a line in bash, as root. ConflictError when the computer does not run."""
         life = self._life(account, computer_id)
-        return await life.run(shell_command(command, timeout, life.env))
+        return await life.use.run(shell_command(command, timeout, life.use.env))
 
     async def python(self, account: str, computer_id: str, code: str, timeout: float) -> ShellResult:
         """Runs Python code, as root. ConflictError when the computer does not run."""
         life = self._life(account, computer_id)
-        return await life.run(python_command(code, timeout, life.env))
+        return await life.use.run(python_command(code, timeout, life.use.env))
 
     async def screenshot(self, account: str, computer_id: str) -> bytes:
         """A PNG. ConflictError when the computer does not run or has no screen (`no_screen`)."""
-        return await self._life(account, computer_id).screenshot()
+        return await self._life(account, computer_id).use.screenshot()
 
     def view(self, account: str, computer_id: str) -> AbstractAsyncContextManager[Viewer]:
         """A connection to its screen. The same, and CapacityError when many are open."""
-        return self._life(account, computer_id).viewing()
+        return self._life(account, computer_id).use.viewing()
 
     def terminal(self, account: str, computer_id: str, cols: int, rows: int) -> AbstractAsyncContextManager[Terminal]:
         """A login shell of root on a terminal. ConflictError when the computer does not run, CapacityError when it has
         many already."""
-        return self._life(account, computer_id).terminal(cols, rows)
+        return self._life(account, computer_id).use.terminal(cols, rows)
 
     async def services(self, account: str, computer_id: str) -> Sequence[ServiceStatus]:
         """What its supervisor runs. ConflictError when the computer does not run."""
         life = self._life(account, computer_id)
-        return await read_services(life.look, life.template)
+        return await read_services(life.use.look, life.template)
 
     async def service_log(self, account: str, computer_id: str, service: str, lines: int) -> str:
         """The last lines of a service's log. The same, and NotFoundError for a service that it does not have."""
         life = self._life(account, computer_id)
-        return await read_log(life.look, life.template, service, lines)
+        return await read_log(life.use.look, life.template, service, lines)
 
     # -- asked for by the server ---------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ class Computers:
         async with self._own.making(clone.computer.id) as new:
             try:
                 async with asyncio.timeout(_COPYING):
-                    await source.life.copy(new.place)
+                    await source.life.use.copy(new.place)
             except (TimeoutError, IngotError) as error:
                 why = str(error) or f"it takes longer than {_COPYING:g} s"
                 raise ConflictError(f"the computer cannot be copied: {why}", code="copy_failed") from error
@@ -397,8 +397,12 @@ class Computers:
         raise NotFoundError(f"there is no computer {computer_id}", hint="a test run ends after idle minutes")
 
     def _ended(self, tracked: Tracked, holding: contextlib.ExitStack) -> None:
-        """A test run that ended is gone; one that failed can be looked at for an hour."""
+        """A test run that ended is gone; one that failed can be looked at for an hour. A computer that was rebooted
+        from inside starts again."""
         holding.close()
+        at_work = tracked.work is not None and not tracked.work.done()
+        if tracked.computer.status is ComputerStatus.RESTARTING and not at_work and not self._closing:
+            self._work(tracked, self._bring_up(tracked))
         if tracked.computer.test_run:
             tracked.over_since = time.monotonic()
             if tracked.computer.status is ComputerStatus.STOPPED:

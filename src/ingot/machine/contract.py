@@ -80,7 +80,9 @@ class Finding:
     needed: bool = True
 
 
-POWERED_OFF = "powered_off"
+POWERED_OFF, REBOOTED = "powered_off", "rebooted"
+"""Codes of a MachineLostError: a machine that ended since somebody inside had it switched off, or rebooted. Machines do
+not boot twice: what they were given when they were opened would be gone."""
 
 
 class Terminal(ABC):
@@ -151,7 +153,8 @@ class Machine(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raises MachineLostError when it has ended by itself; its code is POWERED_OFF when it switched itself off."""
+        """Raises MachineLostError when it has ended; its code is POWERED_OFF or REBOOTED where that was asked for
+        inside."""
 
     @abstractmethod
     def abandon(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError, Runstate
 
 from ingot.errors import MachineError, MachineLostError
 
@@ -29,6 +29,8 @@ class Control:
     def __init__(self, name: str, *, is_agent: bool = False) -> None:
         self._name = name
         self._client = QMPClient(name)
+        self._shutdowns = EventListener("SHUTDOWN")
+        self._client.register_listener(self._shutdowns)
         if is_agent:
             self._client.await_greeting = False
             self._client.negotiate = False
@@ -67,6 +69,17 @@ class Control:
         """Returns when QEMU tells an event whose data fits. Those from before are not heard."""
         with self._client.listener(event, lambda told: fits(told["data"])) as listener:
             await listener.get()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the other side has ended the connection: it says nothing more."""
+        return self._client.runstate is not Runstate.RUNNING
+
+    @property
+    def shutdown_reason(self) -> str:
+        """Why QEMU said that it ends, in its own words (`guest-shutdown`, `guest-reset`); empty before."""
+        told: list[Any] = [event["data"] for event in self._shutdowns.history]
+        return str(told[-1]["reason"]) if told else ""
 
     async def wait_for_agent(self, deadline: float) -> None:
         """Until the guest agent answers. Raises MachineLostError."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from ingot.errors import MachineError, MachineLostError
-from ingot.machine.contract import POWERED_OFF, Viewer
+from ingot.machine.contract import POWERED_OFF, REBOOTED, Viewer
 from ingot.machine.qemu.control import Control
 from ingot.machine.qemu.hardware import Places
 from ingot.process import started
@@ -22,6 +22,7 @@ _MIGRATION = 120.0
 _BANDWIDTH = 1 << 40
 _TOLD_LINES = 12
 _LAST_WORDS = 0.2
+_BLAME = 2.0
 _KEPT = 8192
 
 
@@ -66,12 +67,25 @@ class Emulator:
             await asyncio.sleep(_POLL)
 
     def check(self) -> None:
-        """Raises MachineLostError when QEMU has ended."""
+        """Raises MachineLostError when QEMU has ended, and all that it said of that was read."""
         status = self._process.returncode
-        if status == 0:
-            raise MachineLostError("the machine switched itself off", code=POWERED_OFF)
-        if status is not None:
+        if status is None or (status == 0 and not self.monitor.is_over):
+            return
+        if status != 0:
             raise MachineLostError(f"the machine has ended: QEMU is gone (status {status}){self.last_words()}")
+        if self.monitor.shutdown_reason == "guest-reset":
+            raise MachineLostError("the machine was rebooted from inside", code=REBOOTED)
+        raise MachineLostError("the machine was switched off from inside", code=POWERED_OFF)
+
+    async def blame(self, error: MachineLostError) -> None:
+        """Raises MachineLostError where the machine was switched off or rebooted: that is known a moment after what it
+        broke off, which met `error`."""
+        if error.code != MachineLostError.code:
+            return
+        deadline = time.monotonic() + _BLAME
+        while self._process.returncode in (None, 0) and time.monotonic() < deadline:
+            self.check()
+            await asyncio.sleep(_POLL)
 
     async def failed_writes(self) -> int:
         """How often this host did not take what the machine wrote to its disk, since it began."""

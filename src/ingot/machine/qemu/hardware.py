@@ -109,7 +109,7 @@ def make_argv(hardware: Hardware, places: Places, *, resumes: bool) -> list[str]
     """QEMU's command line. A machine that `resumes` waits for its state."""
     memory = f"memory-backend-file,id=ram,size={hardware.memory_mb}M,mem-path={places.memory}"
     memory += ",share=on" if places.shares_memory else ",share=off"
-    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
+    argv = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-action", "reboot=shutdown"]
     argv += ["-machine", f"{hardware.machine_type},memory-backend=ram,vmport=off"]
     argv += ["-accel", "tcg,thread=multi" if hardware.accelerator == "tcg" else hardware.accelerator]
     argv += ["-cpu", CPU_MODELS[hardware.accelerator], "-smp", str(hardware.cpus), "-m", f"{hardware.memory_mb}M"]

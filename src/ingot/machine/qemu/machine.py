@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ingot.errors import DeadlineError, MachineDiskError, MachineError
+from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
 from ingot.machine.container.network import Carrier
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import TERMINAL_ENVIRONMENT
@@ -87,10 +87,14 @@ class QemuMachine(Machine):
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
         with explained(self._home.files):
-            if self._carrier is None:
-                return await self._exec(command, sink)
-            self._carrier.check()
-            return await self._carrier.unless_ended(self._exec(command, sink))
+            try:
+                if self._carrier is None:
+                    return await self._exec(command, sink)
+                self._carrier.check()
+                return await self._carrier.unless_ended(self._exec(command, sink))
+            except MachineLostError as error:
+                await self._emulator.blame(error)
+                raise
 
     async def _exec(self, command: Command, sink: Sink) -> CommandResult:
         begun = time.monotonic()
