@@ -77,6 +77,14 @@ async def test_a_port_whose_command_cannot_be_killed_comes_back_with_its_end(
                 await asyncio.sleep(0.05)
 
 
+async def test_a_command_for_which_there_is_no_process_left_is_told_so_at_once(vms: QemuBackend, vm_base: Path) -> None:
+    async with vms.open(SMALL, [vm_base]) as machine:
+        of_the_waiter = "/sys/fs/cgroup$(cut -d: -f3 /proc/$(pgrep -fo machine/arrive)/cgroup)"
+        await sh(machine, f"cp {of_the_waiter}/pids.current {of_the_waiter}/pids.max")
+        result, said = await sh(machine, "true")
+        assert (result.exit_code, said) == (126, "not started: fork: Resource temporarily unavailable\n")
+
+
 async def all_ports_work(machine: Machine) -> None:
     answers = await asyncio.gather(*(sh(machine, f"sleep 1; echo {number}") for number in range(PORTS)))
     assert [said for _, said in answers] == [f"{number}\n" for number in range(PORTS)]
