@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".tools/bin/uv"
 PAGES = "src/ingot/console/dist"

@@ -27,6 +27,7 @@ def advice(said: str) -> str:
     return f"not formatted in console/: {', '.join(files)}; run there `{FORMAT}`"
 
 
+@pytest.mark.timeout(600)
 def test_types_fit_and_files_are_formatted(tmp_path: Path) -> None:
     run = hatch_build.prepare(ROOT, tmp_path)
     try:

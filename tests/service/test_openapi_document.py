@@ -112,6 +112,7 @@ def _explore(
     config = {
         "base-url": server.url,
         "seed": 1,
+        "request-timeout": 60,
         "cache": {"enabled": False},
         "continue-on-failure": True,
         "headers": {"Authorization": server.http.headers["Authorization"]},

@@ -170,7 +170,7 @@ async def test_a_prompt_shows_while_the_step_waits(tmp_path: Path) -> None:
     assert log is not None
     async with attempt.reporter.output("run") as output:
         await output.write(b"Proceed? [y/N] ")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while attempt.writer.next_seq == 0:
                 await asyncio.sleep(0.005)
         assert await attempt.lines() == ["Proceed? [y/N] "]
@@ -184,7 +184,7 @@ async def test_a_capped_step_tells_its_progress_and_its_end(tmp_path: Path) -> N
         for n in range(2000):
             await output.write(b"%09d\n" % n)
         seq = attempt.writer.next_seq
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while attempt.writer.next_seq == seq:
                 await asyncio.sleep(0.005)
         assert "0000001999" in "0" + output.last_lines()[-1]

@@ -32,7 +32,7 @@ async def test_files_are_copied_under_their_numbers_while_they_come_grow_and_are
     kept = [Kept(), Kept()]
 
     async def said(holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(50):
             while not holds():
                 await asyncio.sleep(0.02)
 
