@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ingot.computer_records import ComputerRecords, Workspaces
 from ingot.launcher.computers import Computers
 from ingot.launcher.own_layers import OwnLayers
@@ -84,7 +86,7 @@ class House:
 
     async def until(self, computer_id: str, status: ComputerStatus) -> Computer:
         """Waits until the computer is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (found := await self.computers.get(ACCOUNT, computer_id)).status is not status:
                 await asyncio.sleep(0.01)
         return found
@@ -111,12 +113,16 @@ async def house(
     script: Mapping[str, Scripted] | None = None,
     idle: float = 900,
     document: dict[str, Any] | None = None,
+    greeting: float = 30,
 ) -> AsyncIterator[House]:
+    """`greeting` is for how many seconds an answer waits for what it began: where nothing hangs, until that is done."""
     home = House(directory, idle, script or {})
     await home.open(document or DOCUMENT)
-    try:
-        yield home
-    finally:
-        await home.computers.aclose()
-        await home.db.aclose()
-        assert home.backend.running == []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("ingot.launcher.computers._GREETING", greeting)
+        try:
+            yield home
+        finally:
+            await home.computers.aclose()
+            await home.db.aclose()
+            assert home.backend.running == []

@@ -35,7 +35,7 @@ async def change_something(home: House, dice: random.Random) -> None:
 
 
 async def settled(home: House) -> list[Computer]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while any(one.status not in SETTLED for one in await home.computers.list(ACCOUNT)):
             await asyncio.sleep(0.01)
     return list(await home.computers.list(ACCOUNT))

@@ -71,7 +71,7 @@ async def test_off_is_hook_then_services_then_no_secrets(tmp_path: Path) -> None
 
 async def test_while_it_changes_other_changes_are_refused(tmp_path: Path) -> None:
     release = asyncio.Event()
-    async with house(tmp_path, {"on_resume": Scripted(until=release)}) as home:
+    async with house(tmp_path, {"on_resume": Scripted(until=release)}, greeting=2) as home:
         computer = await home.launch()
         assert computer.status is ComputerStatus.STARTING
         for change in (home.computers.start, home.computers.stop, home.computers.clone):
@@ -84,8 +84,8 @@ async def test_while_it_changes_other_changes_are_refused(tmp_path: Path) -> Non
 
 async def test_a_slow_stop_is_answered_as_stopping_and_goes_on(tmp_path: Path) -> None:
     release = asyncio.Event()
-    async with house(tmp_path, {"on_shutdown": Scripted(until=release)}) as home:
-        computer = await home.launch()
+    async with house(tmp_path, {"on_shutdown": Scripted(until=release)}, greeting=2) as home:
+        computer = await home.until((await home.launch()).id, ComputerStatus.RUNNING)
         assert (await home.computers.stop(ACCOUNT, computer.id)).status is ComputerStatus.STOPPING
         with pytest.raises(ConflictError, match="the computer is stopping"):
             await home.computers.stop(ACCOUNT, computer.id)
@@ -178,7 +178,7 @@ async def test_a_computer_whose_files_cannot_be_kept_runs_on_and_says_so(tmp_pat
 
 
 async def test_an_idle_computer_stops_and_keeps_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ingot.launcher.supplies._MINUTE", 0.2)
+    monkeypatch.setattr("ingot.launcher.supplies._MINUTE", 2)
     async with house(tmp_path, WRITE) as home:
         computer = await home.launch(auto_stop_minutes=1)
         await sh(home, computer, "write")
@@ -221,9 +221,10 @@ async def test_computers_outlive_their_server(tmp_path: Path) -> None:
 async def test_a_server_that_ends_in_the_middle_of_a_change_loses_nothing(tmp_path: Path) -> None:
     release = asyncio.Event()
     script = {**WRITE, "on_shutdown": Scripted(until=release)}
-    async with house(tmp_path, script) as home:
+    async with house(tmp_path, script, greeting=2) as home:
         stopping, restarting, running = [await home.launch() for _ in range(3)]
         for computer in (stopping, restarting, running):
+            await home.until(computer.id, ComputerStatus.RUNNING)
             await sh(home, computer, "write")
         await asyncio.gather(home.computers.stop(ACCOUNT, stopping.id), home.computers.restart(ACCOUNT, restarting.id))
         closing = asyncio.create_task(home.computers.aclose())
@@ -362,9 +363,10 @@ async def test_a_workspace_must_be_there_or_nothing_is_made(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("hook", ["on_resume", "on_shutdown"])
 async def test_one_that_starts_or_stops_can_be_deleted_at_once(tmp_path: Path, hook: str) -> None:
-    async with house(tmp_path, {hook: Scripted(until=asyncio.Event())}) as home:
+    async with house(tmp_path, {hook: Scripted(until=asyncio.Event())}, greeting=2) as home:
         computer = await home.launch()
         if hook == "on_shutdown":
+            await home.until(computer.id, ComputerStatus.RUNNING)
             assert (await home.computers.stop(ACCOUNT, computer.id)).status is ComputerStatus.STOPPING
         await asyncio.gather(*(home.computers.delete(ACCOUNT, computer.id) for _ in range(3)))
         assert home.backend.running == []

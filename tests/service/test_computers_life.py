@@ -106,17 +106,17 @@ async def test_another_account_sees_nothing(tmp_path: Path) -> None:
 
 async def test_an_idle_test_run_ends_by_itself_but_not_under_a_command(tmp_path: Path) -> None:
     release = asyncio.Event()
-    async with house(tmp_path, {"long": Scripted((b"done",), until=release)}, idle=0.2) as home:
+    async with house(tmp_path, {"long": Scripted((b"done",), until=release)}, idle=1) as home:
         computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         work = asyncio.create_task(home.computers.bash(ACCOUNT, computer.id, "long", 30))
         idle = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while idle.id in [one.id for one in await home.computers.list(ACCOUNT)]:
                 await asyncio.sleep(0.02)
         assert [one.id for one in await home.computers.list(ACCOUNT)] == [computer.id]
         release.set()
         assert (await work).output == "done"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while home.backend.running:
                 await asyncio.sleep(0.02)
 
@@ -125,7 +125,7 @@ async def test_a_deleted_computer_ends_its_command(tmp_path: Path) -> None:
     async with house(tmp_path, {"hang": Scripted(until=asyncio.Event())}) as home:
         computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         work = asyncio.create_task(home.computers.bash(ACCOUNT, computer.id, "hang", 500))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any("hang" in " ".join(command.argv) for command in home.backend.commands):
                 await asyncio.sleep(0.01)
         await home.computers.delete(ACCOUNT, computer.id)
@@ -174,7 +174,7 @@ async def test_a_hook_that_fails_is_told_and_the_computer_runs(tmp_path: Path) -
 
 
 async def test_a_slow_start_is_shown_and_can_be_ended(tmp_path: Path) -> None:
-    async with house(tmp_path, {"on_resume": Scripted(until=asyncio.Event())}) as home:
+    async with house(tmp_path, {"on_resume": Scripted(until=asyncio.Event())}, greeting=2) as home:
         computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         assert computer.status is ComputerStatus.STARTING
         with pytest.raises(ConflictError, match="the computer is starting; commands need one that is running"):
@@ -192,7 +192,7 @@ async def test_a_machine_that_cannot_start_or_is_lost_leaves_an_error_to_read(tm
         lost = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         with pytest.raises(ConflictError, match="the computer's machine is gone: QEMU is no more; start another one"):
             await home.computers.bash(ACCOUNT, lost.id, "die", 5)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while home.backend.running:
                 await asyncio.sleep(0.01)
         assert (await home.computers.get(ACCOUNT, lost.id)).status is ComputerStatus.ERROR

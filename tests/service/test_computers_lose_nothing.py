@@ -183,7 +183,7 @@ async def test_a_clone_of_one_that_is_stopped_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = asyncio.Event()
-    async with house(tmp_path, {**SCRIPT, "on_shutdown": Scripted(until=hook)}) as home:
+    async with house(tmp_path, {**SCRIPT, "on_shutdown": Scripted(until=hook)}, greeting=2) as home:
         computer, get = await written(home), home.goldens.get
 
         async def stopped_meanwhile(key: str) -> object:
