@@ -82,7 +82,7 @@ async def staged(directory: Path, hosts: frozenset[str] | None = None) -> AsyncI
     place = str(directory / "screen")
     listener = await asyncio.start_unix_server(fake.serve, place)
     try:
-        async with asyncio.timeout(60), running_server(directory, hosts) as server:
+        async with asyncio.timeout(120), running_server(directory, hosts) as server:
             ref = await server.ready_template()
             made = await server.http.post("/api/computers", json={"template_ref": ref})
             computer: str = made.json()["id"]
@@ -137,7 +137,7 @@ async def test_bytes_go_both_ways_as_they_are(stage: Stage) -> None:
             assert isinstance(message, bytes)
             got += message
     assert got == sent
-    await asyncio.wait_for(stage.fake.over[0].wait(), 10)
+    await asyncio.wait_for(stage.fake.over[0].wait(), 60)
 
 
 async def test_who_is_not_let_in_is_told_why(stage: Stage) -> None:
@@ -249,7 +249,7 @@ async def test_a_viewer_that_takes_nothing_holds_the_screen_back_and_is_let_go(
     stage.fake.flood = True
     async with stage.viewer() as viewer:
         await viewer.recv()
-        await asyncio.wait_for(stage.fake.over[0].wait(), 20)
+        await asyncio.wait_for(stage.fake.over[0].wait(), 60)
         assert stage.fake.sent < 32 << 20
         viewer.transport.abort()
 

@@ -43,7 +43,7 @@ class Stage:
 
 @contextlib.asynccontextmanager
 async def staged(directory: Path) -> AsyncIterator[Stage]:
-    async with asyncio.timeout(60), running_server(directory) as server:
+    async with asyncio.timeout(120), running_server(directory) as server:
         made = await server.http.post("/api/computers", json={"template_ref": await server.ready_template()})
         yield Stage(server, made.json()["id"])
 

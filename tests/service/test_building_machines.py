@@ -28,7 +28,7 @@ async def baking(directory: Path, building: BuildingMachines) -> AsyncIterator[S
         request = BuildRequest(template, "acme", "b1", limits=Limits(16, 65536, 65536))
         task = asyncio.create_task(build(request, made.tools, BuildLog(), watch=building.watch))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any("wait here" in " ".join(command.argv) for command in made.backend.commands):
                     await asyncio.sleep(0.01)
             yield made

@@ -51,7 +51,7 @@ class DiskAtEnds(Disk):
 
 async def ended(shop: Works, build: Build) -> Build:
     """The build, once it is over."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = await shop.queue.get(build.id)
             assert found is not None
@@ -113,7 +113,7 @@ async def test_a_build_that_cannot_begin_waits_for_room(tmp_path: Path, monkeypa
     disk = Disk(monkeypatch, "write_epoch")
     async with works(tmp_path) as shop:
         ending = asyncio.create_task(shop.end("fine", flags=FORCE))
-        await asyncio.wait_for(disk.tried.wait(), 20)
+        await asyncio.wait_for(disk.tried.wait(), 60)
         disk.room.set()
         over = await ending
         assert over.state is BuildState.READY
@@ -124,7 +124,7 @@ async def test_an_end_waits_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyP
     disk = DiskAtEnds(monkeypatch, "write_at")
     async with works(tmp_path) as shop:
         ending = asyncio.create_task(shop.end(flags=FORCE))
-        await asyncio.wait_for(disk.tried.wait(), 20)
+        await asyncio.wait_for(disk.tried.wait(), 60)
         [waiting] = await shop.queue.active()
         assert waiting.state is BuildState.RUNNING
         assert '"result":' not in shop.lines(waiting)
@@ -183,11 +183,11 @@ async def test_ends_of_waiting_builds_on_a_full_disk_end_no_other_build(
     async with works(tmp_path, builds=1) as shop:
         shop.stage.backend.script["break it"] = Scripted(until=Begun(), exit_code=3)
         running = await shop.queue.enqueue("acme", ref("demo"), "demo".ljust(64, "0"), FORCE, private=True)
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), 60)
         waiting = await shop.queue.enqueue("acme", ref("fine"), FINE, FORCE, private=True)
         disk = Disk(monkeypatch, "write_epoch")
         assert await shop.queue.request_cancel("acme", ref("fine"))
-        await asyncio.wait_for(disk.tried.wait(), 20)
+        await asyncio.wait_for(disk.tried.wait(), 60)
         await asyncio.sleep(2.5)
         assert not shop.worker.done(), "the worker lives"
         assert caplog.text.count("the end of default/fine@1.0.0 failed and is tried again: [Errno 28]") == 1

@@ -45,7 +45,7 @@ class Works:
         """Asks for a build and waits for its end; cancels it once `cancel` is set."""
         made = await self.queue.enqueue(account, ref(name), name.ljust(64, "0"), flags, private=True)
         seen = -1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             if cancel is not None:
                 await cancel.wait()
                 assert await self.queue.request_cancel(account, ref(name))
@@ -65,7 +65,7 @@ class Works:
         return len(self.stage.backend.running)
 
     async def until_running(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.running != count:
                 await asyncio.sleep(0.01)
 
@@ -217,7 +217,7 @@ async def test_a_cancel_that_comes_between_the_failure_and_its_end_keeps_nothing
 
 async def test_it_expires_by_itself(tmp_path: Path) -> None:
     async with works(tmp_path) as shop:
-        await shop.end(flags=replace(KEEP, keep_on_failure=1))
+        await shop.end(flags=replace(KEEP, keep_on_failure=3))
         assert shop.held.get("acme", ref("demo"))
         await shop.until_running(0)
         with pytest.raises(NotFoundError, match=r"no machine of default/demo@1.0.0 is held"):
@@ -260,7 +260,7 @@ async def test_a_command_that_runs_when_it_ends_is_told_so(tmp_path: Path) -> No
         await shop.end()
         shop.stage.backend.script["sleep"] = Scripted((b"z",), until=asyncio.Event())
         command = asyncio.create_task(shop.held.bash("acme", ref("demo"), "sleep 1000", 500))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "sleep 1000" not in shop.stage.backend.commands[-1].argv:
                 await asyncio.sleep(0.01)
         assert await shop.held.end("acme", ref("demo"))
