@@ -14,7 +14,7 @@ from tests.service.api_server import Server, running_server
 
 CONSOLE = Path(__file__).parents[2] / "console"
 OpenPage = Callable[..., Awaitable[Page]]
-_DEADLINE_MS = 20_000
+_DEADLINE_MS = 60_000
 _NARROW = {"width": 390, "height": 780}
 _WIDE = {"width": 1280, "height": 800}
 expect.set_options(timeout=_DEADLINE_MS)

@@ -22,7 +22,7 @@ from tests.service.api_server import document, running_server
 KEY = "sk_live_console000000000000000000000000000000000"
 REF = "default/steady@1.0.0"
 PATH = "/console/builds/default/steady/1.0.0"
-_START_DEADLINE = 30.0
+_START_DEADLINE = 60.0
 _LINES_A_TURN = 3
 _TURN = 0.05
 

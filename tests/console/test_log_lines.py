@@ -12,6 +12,13 @@ from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import Server
 
+_IS_TALL = "(number) => document.querySelector(`.log-line[data-line='${number}']`)?.offsetHeight > 20"
+_ENDS_WITH = """(number) => {
+  const row = document.querySelector(`.log-line[data-line="${number}"]`);
+  const frame = row?.closest(".log-frame");
+  return frame && Math.abs(row.getBoundingClientRect().bottom - frame.getBoundingClientRect().bottom) <= 2;
+}"""
+
 
 async def printed(server: Server, *lines: str) -> LiveBuild:
     """A build that printed the lines just so, as its first ones."""
@@ -132,6 +139,7 @@ async def test_what_a_hostile_program_prints_is_text(server: Server, open_page: 
     build = await printed(server, *HOSTILE)
     log = LogPage(await open_page(build.path))
     await expect(log.line(1).locator(".log-text")).to_have_text(HOSTILE[0])
+    await expect(log.line(len(HOSTILE))).to_be_attached()
     assert await log.page.evaluate("() => window.hacked ?? null") is None
     assert await log.page.locator(".log-text img, .log-text script").count() == 0
     links = log.page.locator(".log-text a")
@@ -166,16 +174,13 @@ async def test_wrapped_lines_are_whole_and_keep_their_place(server: Server, open
     await log.sees_line(1501)
     await log.button("Wrap").click()
     await log.sees_line(1501)
-    assert await log.line(1501).evaluate("(row) => row.offsetHeight") == 20
-    tall = log.line(1512)
-    await expect(tall).to_be_attached()
-    assert await tall.evaluate("(row) => row.offsetHeight") > 20
+    await log.page.wait_for_function(_IS_TALL, arg=1512)
+    await expect(log.line(1501)).to_have_js_property("offsetHeight", 20)
     for _ in range(10):
         await log.wheel(400)
     await log.frame.press("Control+End")
     await log.sees_line(3000)
-    bottom = "(row) => row.getBoundingClientRect().bottom - row.closest('.log-frame').getBoundingClientRect().bottom"
-    assert abs(await log.line(3000).evaluate(bottom)) <= 2
+    await log.page.wait_for_function(_ENDS_WITH, arg=3000)
     await log.page.keyboard.press("g")
     await log.sees_line(1)
     await log.button("Wrap").click()

@@ -10,6 +10,9 @@ from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
 
+_IS_SEARCHING = """(text) => document.querySelector(".log-count")?.textContent === "searching …"
+  && [...document.querySelectorAll(".log-line")].some((line) => line.textContent.includes(text))"""
+
 
 async def with_lines(server: Server) -> LiveBuild:
     """A thousand lines: each hundredth has `Needle` in colours, each 250th is a warning."""
@@ -24,6 +27,11 @@ async def with_lines(server: Server) -> LiveBuild:
             await build.reporter.say(f"line {number} {text}", source="run")
     await build.writer.flush()
     return build
+
+
+async def searching(log: LogPage, line: str = "") -> None:
+    """Waits for a frame in which a search is under way and a line with the text is there."""
+    await log.page.wait_for_function(_IS_SEARCHING, arg=line)
 
 
 async def test_a_search_counts_marks_and_goes_from_one_to_the_next(server: Server, open_page: OpenPage) -> None:
@@ -88,10 +96,10 @@ async def test_an_expression_that_runs_wild_is_stopped_and_the_log_goes_on(serve
     await log.sees("aaab")
     await log.button("Regular expression").click()
     await log.find("(a+)+$")
-    await log.counts("searching …")
+    await searching(log)
     await build.say("meanwhile")
+    await searching(log, "meanwhile")  # it runs, and the log came on beside it
     await log.sees("meanwhile")
-    await log.counts("searching …")  # it runs, and the log came on beside it
     told = log.page.locator(".log-count .problem")
     await expect(told).to_contain_text("Stopped: (a+)+$ takes more than 2 s")
     await expect(told).to_contain_text("search for plain text")
@@ -100,7 +108,7 @@ async def test_an_expression_that_runs_wild_is_stopped_and_the_log_goes_on(serve
     await log.find("line .00 nee")
     await log.counts("8 lines")
     await log.find("(a|a)+$")
-    await log.counts("searching …")
+    await searching(log)
     await log.find("^there.*r$")  # while the one before runs
     await log.counts("1 line")
 

@@ -16,5 +16,5 @@ _TESTS = Path(__file__).parents[2] / "console/tests"
 def test_the_parts_of(part: str) -> None:
     files = sorted((_TESTS / part).glob("*.test.ts"))
     assert files
-    ran = subprocess.run([str(node.NODE), "--test", *map(str, files)], capture_output=True, timeout=120, check=False)
+    ran = subprocess.run([str(node.NODE), "--test", *map(str, files)], capture_output=True, timeout=280, check=False)
     assert ran.returncode == 0, ran.stdout.decode()[-8000:]

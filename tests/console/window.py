@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.async_api import Browser, CDPSession
 
-_ANSWER_DEADLINE = 20.0
+_ANSWER_DEADLINE = 60.0
 _POLL = 0.05
 _SIGN_IN = "fetch('/api/session', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: '%s'})"
 
@@ -118,5 +118,7 @@ async def opened_window(browser: Browser, url: str, key: str) -> AsyncIterator[W
         await window.sign_in(key)
         yield window
     finally:
-        await window.close()
-        await session.detach()
+        try:
+            await window.close()
+        finally:
+            await session.detach()
