@@ -29,6 +29,7 @@ pytestmark = [
 ]
 vm_server = test_virtual_machines.vm_server
 _SECONDS = 60_000
+_BUILT = 400_000
 _SHADES = """(canvas) => new Set(
   new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)
 ).size"""
@@ -40,6 +41,14 @@ _PICTURE = """() => {
   canvas.getContext("2d").drawImage(picture, 0, 0);
   return (SHADES)(canvas) > 1;
 }""".replace("SHADES", _SHADES)
+_PAINTED = """() => {
+  const canvas = document.querySelector(".screen canvas");
+  return canvas?.width > 0 && (SHADES)(canvas) > 1;
+}""".replace("SHADES", _SHADES)
+_TELL_WHEN_SMALL = (
+    "for n in $(seq 500); do set -- $(stty size); test $2 -lt 100 && break; sleep 0.1; done; "
+    "test $2 -lt 100 && echo it-is-${n:+small}"
+)
 TEXT = """Aa Zz 0189 `-=[]\\;',./
 ~!@#$%^&*()_+{}|:"<>?
 The last $LINE: of three
@@ -82,7 +91,7 @@ async def typed(page: Page, line: str) -> Locator:
     return page.locator(".xterm-rows")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str, show: Show) -> None:
     page = await show(containers, f"computers/{computer}")
     await expect(page.get_by_text("Connected as root")).to_be_visible(timeout=_SECONDS)
@@ -90,7 +99,7 @@ async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str
     await expect(await typed(page, "stty size | tr ' ' x")).to_contain_text("x1", timeout=_SECONDS)
     assert await axe_findings(page) == []
     await page.set_viewport_size({"width": 600, "height": 700})
-    rows = await typed(page, "sleep 1; set -- $(stty size); test $2 -lt 100 && echo it-is-small")
+    rows = await typed(page, _TELL_WHEN_SMALL)
     await expect(rows.get_by_text("it-is-small", exact=True)).to_be_visible(timeout=_SECONDS)
     await page.keyboard.press("Control+F6")
     await expect(page.get_by_role("button", name="Start over")).to_be_focused()
@@ -101,7 +110,7 @@ async def test_a_terminal_is_typed_in_and_read(containers: Server, computer: str
     await expect(await typed(page, "echo again-$((1 + 1))")).to_contain_text("again-2", timeout=_SECONDS)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_service_s_log_is_followed(containers: Server, computer: str, show: Show) -> None:
     page = await show(containers, f"computers/{computer}?tab=logs")
     await expect(page.get_by_role("button", name="tick")).to_contain_text("running", timeout=_SECONDS)
@@ -118,7 +127,7 @@ async def test_a_service_s_log_is_followed(containers: Server, computer: str, sh
 @pytest.fixture(scope="module")
 def vm_ref(vm_server: Server) -> str:
     """A template of a virtual machine; its one build is the first test's, or else that of `vm`."""
-    return vm_server.publish(template("echo 'SHOWN BY THE BUILD' >/dev/tty1; sleep 8"))
+    return vm_server.publish(template("echo 'SHOWN BY THE BUILD' >/dev/tty1; sleep 20"))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +143,7 @@ def vm(vm_server: Server, vm_ref: str) -> Iterator[dict[str, Any]]:
 
 async def seen(vm_server: Server, vm: dict[str, Any], path: str) -> str:
     """What is in a file of the machine, once it is there."""
-    looking = f"for n in $(seq 200); do cat {path} 2>/dev/null && break; sleep 0.1; done"
+    looking = f"for n in $(seq 500); do test -s {path} && cat {path} && break; sleep 0.1; done"
     return await asyncio.to_thread(vm_server.bash, vm["id"], looking)
 
 
@@ -150,7 +159,7 @@ async def test_the_screen_of_a_virtual_machine_that_builds_is_on_the_build_s_pag
     await small.click()
     await expect(page.get_by_role("dialog").get_by_role("img")).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.locator(".ending")).to_contain_text("Golden snapshot ready", timeout=_SECONDS)
+    await expect(page.locator(".ending")).to_contain_text("Golden snapshot ready", timeout=_BUILT)
     await expect(small).to_have_count(0)
 
 
@@ -160,7 +169,7 @@ async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(
 ) -> None:
     page = await show(vm_server, f"computers/{vm['id']}")
     await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
-    await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
+    await page.wait_for_function(_PAINTED, timeout=_SECONDS)
     await page.locator(".screen canvas").click()
     await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
     assert (await seen(vm_server, vm, "/root/typed")).strip().endswith(vm["instance_id"])
@@ -203,6 +212,6 @@ async def test_a_screen_is_there_again_after_a_restart(vm_server: Server, vm: di
     await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
     await asyncio.to_thread(vm_server.change, vm["id"], "restart")
     await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
-    await page.wait_for_function(f"({_SHADES})(document.querySelector('.screen canvas')) > 1", timeout=_SECONDS)
+    await page.wait_for_function(_PAINTED, timeout=_SECONDS)
     await asyncio.to_thread(vm_server.change, vm["id"], "stop", "stopped")
     await expect(page.get_by_text("It is off")).to_be_visible(timeout=_SECONDS)
