@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.service.api_server import Server
 _ROOT = Path(__file__).parents[2]
 EXAMPLES = _ROOT / "examples"
 HOSTILE = "<img src=x onerror=alert(1)>\u202e' \"; DROP"
+_HAS_COPIED = "() => document.querySelector('[aria-label=\"Copied the document\"]')?.checkVisibility() ?? false"
 
 
 async def publish(server: Server, text: str | bytes | dict[str, Any], **query: str) -> str:
@@ -35,6 +37,12 @@ async def launch(server: Server, ref: str, **wish: Any) -> str:
 
 def editor_of(page: Page) -> Locator:
     return page.get_by_role("textbox", name="Template document, YAML")
+
+
+async def copy_document(page: Page) -> None:
+    """Presses the button that copies it, which says for two seconds that it has."""
+    said = page.wait_for_function(_HAS_COPIED)
+    await asyncio.gather(said, page.get_by_role("button", name="Copy the document").click())
 
 
 async def copied(page: Page) -> str:

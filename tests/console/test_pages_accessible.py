@@ -31,6 +31,7 @@ async def fill(server: Server) -> str:
     return await launch(server, await server.ready_template("web"), name="desk " + HOSTILE)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_axe_finds_nothing_serious(server: Server, open_page: OpenPage, scheme: Scheme) -> None:
     identity = await fill(server)
@@ -43,6 +44,7 @@ async def test_axe_finds_nothing_serious(server: Server, open_page: OpenPage, sc
         found[path] = await axe_findings(page)
     await page.goto(f"{server.url}/console/keys")
     await page.get_by_role("button", name="Create a key").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
     found["dialog"] = await axe_findings(page)
     await page.context.clear_cookies()
     await page.goto(f"{server.url}/console/")

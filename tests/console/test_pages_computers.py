@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from ingot.records.computer import ComputerStatus
 from tests.console.conftest import OpenPage
@@ -57,9 +57,14 @@ async def test_states_on_the_way_and_errors_are_told_and_followed(server: Server
 async def test_a_change_that_the_server_refuses_is_told(server: Server, open_page: OpenPage) -> None:
     identity = await launch(server, await server.ready_template("web"), name="desk")
     page = await open_page("/console/computers")
-    await page.get_by_role("button", name="Actions for desk").click()
     known = server.computers.all
-    known[identity] = replace(known[identity], status=ComputerStatus.STARTING)
+
+    async def start_before(stop: Route) -> None:
+        known[identity] = replace(known[identity], status=ComputerStatus.STARTING)
+        await stop.continue_()
+
+    await page.route(f"**/api/computers/{identity}/stop", start_before)  # the page does not know yet
+    await page.get_by_role("button", name="Actions for desk").click()
     await page.get_by_role("menuitem", name="Stop").click()
     await expect(page.get_by_text("the computer is starting")).to_be_visible()
 

@@ -17,6 +17,13 @@ async def open_editor(open_page: OpenPage, path: str = "/console/templates/new")
     return page
 
 
+async def open_helped_editor(open_page: OpenPage) -> Page:
+    """With the schema, from which completions and explanations come."""
+    page = await open_editor(open_page)
+    await page.wait_for_load_state("networkidle")
+    return page
+
+
 def completions(page: Page) -> Locator:
     return page.get_by_role("listbox", name="Completions").get_by_role("option")
 
@@ -49,11 +56,12 @@ async def test_what_is_no_yaml_is_marked_where_it_breaks(open_page: OpenPage) ->
 
 
 async def test_keys_and_values_are_completed_from_the_schema(open_page: OpenPage) -> None:
-    page = await open_editor(open_page)
+    page = await open_helped_editor(open_page)
     await write(page, "api_version: orgo.ai/v1\nhardware:\n  cpu: 2\n  ")
     await page.keyboard.type("res")
     option = completions(page)
     await expect(option.first).to_contain_text("resolution")
+    await page.wait_for_timeout(150)  # Enter chooses nothing from a list that has only just come
     await page.keyboard.press("Enter")
     await page.keyboard.type("800x600x24\n")
     await page.keyboard.press("Control+Space")
@@ -66,7 +74,7 @@ async def test_keys_and_values_are_completed_from_the_schema(open_page: OpenPage
 
 
 async def test_completion_knows_lists_and_does_not_meddle_with_texts(open_page: OpenPage) -> None:
-    page = await open_editor(open_page)
+    page = await open_helped_editor(open_page)
     await write(page, "apps:\n  - name: web\n    services:\n      - name: nginx\n        ")
     await page.keyboard.type("st")
     await expect(completions(page).first).to_contain_text("stop_signal")
@@ -78,7 +86,7 @@ async def test_completion_knows_lists_and_does_not_meddle_with_texts(open_page: 
 
 
 async def test_pointing_at_a_key_explains_it(open_page: OpenPage) -> None:
-    page = await open_editor(open_page)
+    page = await open_helped_editor(open_page)
     await write(page, "api_version: orgo.ai/v1\nhardware:\n  disk_gb: 20\n")
     await page.locator(".cm-line", has_text="disk_gb").get_by_text("disk_gb").hover()
     told = page.locator(".cm-explanation")

@@ -18,6 +18,7 @@ async def test_a_secret_is_set_replaced_and_deleted_and_never_shown(server: Serv
     await dialog.get_by_label("Value").fill("hunter2-and-more")
     await dialog.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("row").filter(has_text="api_token")).to_contain_text("just now")
+    await expect(dialog).to_have_count(0)
     assert "hunter2" not in await page.content()
     await page.get_by_role("button", name="Replace api_token").click()
     await dialog.get_by_label("Value").fill("a")
@@ -55,6 +56,7 @@ async def test_a_key_is_shown_once_and_works_until_it_is_revoked(server: Server,
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_visible()
     await dialog.get_by_role("button", name="I have kept it").click()
+    await expect(dialog).to_have_count(0)
     assert made not in await page.content()
     headers = {"Authorization": f"Bearer {made}"}
     assert (await server.http.get("/api/templates", headers=headers)).status_code == 200

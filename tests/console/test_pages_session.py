@@ -64,7 +64,9 @@ async def test_a_link_changes_no_session_before_its_owner_says_so(
     assert "admin" in await scopes_of(elsewhere)
     wanted = await context.new_page()
     await wanted.goto(link)
-    await wanted.get_by_role("button", name="Sign in with the link").click()
+    async with wanted.expect_event("load"):
+        await wanted.get_by_role("button", name="Sign in with the link").click()
+    await expect(wanted.get_by_role("navigation", name="Pages")).to_be_visible()
     await expect(wanted.get_by_role("link", name="Keys")).to_have_count(0)
     await expect(wanted.get_by_role("dialog")).to_have_count(0)
     assert await scopes_of(wanted) == ["read"]
@@ -107,6 +109,7 @@ async def test_a_session_that_ends_loses_nothing_of_the_page(
     page = await open_page("/console/templates/new")
     await expect(editor_of(page)).to_be_visible()
     await write(page, "api_version: orgo.ai/v1\nname: kept@1.0.")
+    await expect(page.get_by_role("complementary").get_by_role("listitem").first).to_be_visible()
     await context.clear_cookies()
     await page.keyboard.insert_text("0\n")
     dialog = page.get_by_role("dialog")

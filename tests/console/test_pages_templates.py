@@ -8,7 +8,7 @@ import re
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.console.conftest import OpenPage
-from tests.console.pages_fixtures import EXAMPLES, HOSTILE, copied, publish
+from tests.console.pages_fixtures import EXAMPLES, HOSTILE, copied, copy_document, publish
 from tests.service.api_server import STEP_FAILED, Server, document, path_of
 
 TRICKY = {
@@ -88,8 +88,7 @@ async def test_a_document_is_shown_as_yaml_that_reads_back_the_same(
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
     await publish(server, TRICKY)
     page = await open_page("/console/templates/default/tricky")
-    await page.get_by_role("button", name="Copy the document").click()
-    await expect(page.get_by_role("button", name="Copied the document")).to_be_visible()
+    await copy_document(page)
     text = await copied(page)
     answer = await server.http.post(
         "/api/templates/validate", content=text.encode(), headers={"Content-Type": "application/yaml"}
@@ -110,8 +109,7 @@ async def test_the_examples_read_back_the_same_too(
         ref = await publish(server, file.read_bytes())
         known = (await server.http.get(path_of(ref))).json()
         page = await open_page(f"/console/templates/{ref.split('@')[0]}")
-        await page.get_by_role("button", name="Copy the document").click()
-        await expect(page.get_by_role("button", name="Copied the document")).to_be_visible()
+        await copy_document(page)
         answer = await server.http.post(
             "/api/templates/plan", content=(await copied(page)).encode(), headers={"Content-Type": "application/yaml"}
         )

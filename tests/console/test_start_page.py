@@ -34,7 +34,7 @@ async def check_access(page: Page) -> None:
     wide = page.viewport_size
     assert wide is not None
     await page.set_viewport_size({"width": 360, "height": 740})
-    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+    await page.wait_for_function("() => document.documentElement.scrollWidth === 360")
     await page.set_viewport_size(wide)
 
 
