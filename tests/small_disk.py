@@ -6,10 +6,12 @@ import contextlib
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _MB = 8000
+_DEADLINE = 60.0
 
 
 @contextlib.contextmanager
@@ -36,7 +38,7 @@ class SmallDisk:
         self._resize((found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + megabytes * 1024)
 
     def take_all(self) -> None:
-        """Has no room, whatever is removed, until `release`."""
+        """Has no room from now on, whatever is removed, until `release`."""
 
         def take() -> None:
             while not self._over.wait(0.01):
@@ -45,6 +47,12 @@ class SmallDisk:
         self._over.clear()
         self._taking = threading.Thread(target=take, daemon=True)
         self._taking.start()
+        deadline = time.monotonic() + _DEADLINE
+        while os.statvfs(self.place).f_bfree:
+            if time.monotonic() > deadline:
+                self.release()
+                raise AssertionError("the disk did not get full")
+            time.sleep(0.01)
 
     def release(self) -> None:
         self._over.set()
