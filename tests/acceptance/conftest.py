@@ -18,12 +18,14 @@ NewServer = Callable[..., Server]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They need root and what machines are made of."""
+    """They need root and what machines are made of, and time: the first of them make what all others copy."""
     missing = [tool for tool in ("runc", "slirp4netns", "mkfs.ext4", "nft") if shutil.which(tool) is None]
     unfit = os.geteuid() != 0 or missing
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.machine)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(600))
             if unfit:
                 item.add_marker(pytest.mark.skip(reason=f"needs root and {', '.join(missing) or 'nothing else'}"))
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _RUN, _VM_RUN = Path("/run/ingot"), Path("/run/ingot-vm")
-_PATIENCE = 10.0
+_PATIENCE = 60.0
 _LOOK_EVERY = 0.02
 
 
@@ -91,9 +91,16 @@ class HostWatch:
 
     def assert_clean(self, allowed: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         """Nothing is left but the machines that may live. Loop devices go a moment after their mounts, and uploads of
-        layers outlive their builds: both get a few seconds."""
+        layers outlive their builds: both get the time that a busy host takes."""
         deadline = time.monotonic() + _PATIENCE
         while remains := self.remains(allowed):
+            assert time.monotonic() < deadline, f"left on the host: {remains}"
+            time.sleep(_LOOK_EVERY)
+
+    def assert_gone(self, dead: set[str]) -> None:
+        """Nothing is left of machines that ended with their server, whatever the next one does meanwhile."""
+        deadline = time.monotonic() + _PATIENCE
+        while remains := [line for line in self.remains() if _names(line, dead)]:
             assert time.monotonic() < deadline, f"left on the host: {remains}"
             time.sleep(_LOOK_EVERY)
 

@@ -22,7 +22,7 @@ from tests.acceptance.host import HostWatch
 
 INGOT = Path(sys.executable).with_name("ingot")
 KEY = "sk_live_acceptance0000000000000000000000000000000"
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 _READ_DEADLINE = 120.0
 
 
@@ -85,7 +85,7 @@ class Server:
             time.sleep(0.02)
         return self
 
-    def end(self, number: signal.Signals, within: float = 30) -> int:
+    def end(self, number: signal.Signals, within: float = 90) -> int:
         """Sends the signal, waits for the process's end, and returns its status."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -213,7 +213,7 @@ class Server:
         assert shell["exit_code"] == 0, shell
         return str(shell["output"])
 
-    def cli(self, *arguments: str, within: float = 60, stdin: bytes | None = None) -> tuple[int, str]:
+    def cli(self, *arguments: str, within: float = 120, stdin: bytes | None = None) -> tuple[int, str]:
         """Runs the command line; (status, what it printed)."""
         ran = subprocess.run(
             [INGOT, *arguments],

@@ -93,6 +93,8 @@ def narrow(seed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def test_a_cancel_in_the_queue_ends_the_build(narrow: Server) -> None:
     blocker, waiting = narrow.publish(template("sleep 60")), narrow.publish(template("true"))
     narrow.build(blocker)
+    with narrow.watch(blocker) as watch:
+        watch.until(phase="compile")
     narrow.build(waiting)
     assert narrow.status(waiting)["queue_position"] == 1
     narrow.cancel(waiting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -64,17 +65,24 @@ def computer(survivor: Server, ref: str) -> Iterator[str]:
     made = survivor.launch(ref, name="Box 1")
     survivor.bash(made["id"], "echo mine > /srv/mine; rm /srv/golden; until [ -s /srv/n ]; do sleep 0.01; done")
     yield made["id"]
-    kept = [path for path in (survivor.data / "computers").rglob("*") if path.is_file() and not path.is_symlink()]
-    assert [path for path in kept if SECRET.encode() in path.read_bytes()] == [], "a layer holds a secret"
+    kept = [Path(place, name) for place, _, names in os.walk(survivor.data / "computers") for name in names]
+    assert [path for path in kept if holds_the_secret(path)] == [], "a layer holds a secret"
     for shown in survivor.ask("GET", "/computers", 200)["computers"]:
         assert survivor.ask("DELETE", f"/computers/{shown['id']}", 200) == {"deleted": True}
     survivor.host.assert_clean()
     assert list((survivor.data / "computers").iterdir()) == []
 
 
+def holds_the_secret(path: Path) -> bool:
+    """No for what is no file, or goes before it is read."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.is_file() and not path.is_symlink() and SECRET.encode() in path.read_bytes()
+    return False
+
+
 def files_are_there(server: Server, computer: str) -> None:
     assert server.bash(computer, "cat /srv/mine; test ! -e /srv/golden && echo gone") == "mine\ngone\n"
-    server.bash(computer, f"timeout 20 bash -c '{_RUNS}'")
+    server.bash(computer, f"timeout 60 bash -c '{_RUNS}'")
     assert server.bash(computer, ". /root/.env; echo ${#TOKEN}") == f"{len(SECRET)}\n"
 
 
@@ -112,7 +120,7 @@ def test_a_clone_is_another_computer_and_its_source_goes_on(survivor: Server, co
     made = survivor.ask("POST", f"/computers/{computer}/clone", 201, json={"name": "Box 2"})
     clone = survivor.until(made["id"], "running")["id"]
     assert survivor.bash(computer, _SLEEPERS) == "1\n", "nothing in the source ended"
-    survivor.bash(computer, f"timeout 20 bash -c 'until [ $(cat /srv/n) -gt {before} ]; do sleep 0.01; done'")
+    survivor.bash(computer, f"timeout 60 bash -c 'until [ $(cat /srv/n) -gt {before} ]; do sleep 0.01; done'")
     files_are_there(survivor, clone)
     assert survivor.bash(clone, f"{_SLEEPERS}; cat /srv/boots") == "0\nfirst\nevery\nevery\n"
     source, other = identity(survivor, computer), identity(survivor, clone)
@@ -172,10 +180,15 @@ def test_a_crash_in_the_middle_of_a_stop_loses_nothing(survivor: Server, compute
 def test_a_crash_at_any_moment_of_a_change_loses_no_file(
     survivor: Server, computer: str, change: str, after: float
 ) -> None:
-    """The change is asked for by a thread whose answer never comes; what it leaves half-done is as good as not done."""
+    """The change is asked for by a thread whose answer never comes; what it leaves half-done is as good as not done.
+    The moment counts from when the server has taken up a stop: one that it never heard of leaves the computer on."""
     survivor.bash(computer, "head -c 30M /dev/urandom > /srv/bulk; sha256sum /srv/bulk > /srv/sum")
     asking = threading.Thread(target=_ask_in_vain, args=(survivor, f"/api/computers/{computer}/{change}"))
     asking.start()
+    deadline = time.monotonic() + survivor.patience
+    while change == "stop" and survivor.ask("GET", f"/computers/{computer}", 200)["status"] == "running":
+        assert time.monotonic() < deadline, "the stop does not begin"
+        time.sleep(0.01)
     time.sleep(after)
     survivor.kill()
     asking.join()
@@ -190,7 +203,7 @@ def test_a_crash_at_any_moment_of_a_change_loses_no_file(
         assert survivor.until(clone["id"], "running")["error"] is None
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_many_stops_leave_few_layers_and_a_crash_while_they_are_merged_loses_nothing(
     survivor: Server, computer: str
 ) -> None:
@@ -201,7 +214,7 @@ def test_many_stops_leave_few_layers_and_a_crash_while_they_are_merged_loses_not
         survivor.bash(
             computer, f"ln /srv/d{turn}/n /srv/last; rm -rf /etc/skel; mkdir /etc/skel; touch /etc/skel/{turn}"
         )
-        survivor.bash(computer, f"timeout 20 bash -c '{_RUNS}'")
+        survivor.bash(computer, f"timeout 60 bash -c '{_RUNS}'")
         survivor.change(computer, "restart")
     look = "cd /srv; ls many | sha256sum; cat d*/n; [ d15/n -ef last ] && echo linked; ls -A /etc/skel"
     before = survivor.bash(computer, look)
@@ -212,9 +225,9 @@ def test_many_stops_leave_few_layers_and_a_crash_while_they_are_merged_loses_not
     assert len(list(own.iterdir())) == 17
     asking = threading.Thread(target=_ask_in_vain, args=(survivor, f"/api/computers/{computer}/start"))
     asking.start()
-    deadline = time.monotonic() + 20
-    while not (own / "18.new").exists():
-        assert time.monotonic() < deadline
+    deadline = time.monotonic() + survivor.patience
+    while not any((own / name).exists() for name in ("18.new", "18")):  # it may be merged between two looks
+        assert time.monotonic() < deadline, "nothing is merged"
         time.sleep(0.001)
     survivor.kill()
     asking.join()

@@ -18,7 +18,7 @@ from tests.acceptance.server import INGOT, KEY, Server
 def conformance(server: Server, *flags: str) -> tuple[int, dict[str, dict[str, str]]]:
     """The command's status, and its findings by name."""
     command = [str(INGOT), "conformance", server.url, "--json", *flags]
-    done = subprocess.run(command, env=server.environment(), capture_output=True, timeout=280, check=False)
+    done = subprocess.run(command, env=server.environment(), capture_output=True, timeout=540, check=False)
     assert done.stdout, done.stderr
     return done.returncode, {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
 

@@ -49,13 +49,13 @@ def test_the_first_start_on_a_terminal_prints_an_address_that_signs_in(tmp_path:
         process, terminal = started(tmp_path, port)
         try:
             if is_first:
-                code = read_until(terminal, rf"console .*: {url}/console/sign-in#code=(\S+)")[1]
+                code = read_until(terminal, rf"console .*: {url}/console/sign-in#code=(\S+)\s")[1]
                 sign_in(url, code)
             else:
                 read_until(terminal, rf"console: {url}/console/ \(`ingot console` signs in\)")
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             os.close(terminal)
 
 

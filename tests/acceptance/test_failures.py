@@ -112,8 +112,8 @@ def test_what_the_failing_step_printed_is_in_the_failure(server: Server) -> None
 
 @pytest.fixture(scope="module")
 def impatient(seed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that gives a step three seconds."""
-    with running(seed, tmp_path_factory.mktemp("impatient"), step_timeout="3") as server:
+    """A server that gives a step five seconds."""
+    with running(seed, tmp_path_factory.mktemp("impatient"), step_timeout="5") as server:
         yield server
 
 
@@ -133,7 +133,7 @@ def test_a_step_past_its_deadline_times_out(impatient: Server) -> None:
     ref, frames = server.make(template("echo begun; sleep 600 & wait"))
     end = frames[-1].data
     assert (end["result"], end["phase"], end["error"]["code"]) == ("timed_out", "timeout", "timed_out"), dump(frames)
-    assert end["error"]["message"].endswith("did not end within 3 s")
+    assert end["error"]["message"].endswith("did not end within 5 s")
     assert end["error"]["step"] == "run echo begun; sleep 600 & wait"
     assert server.status(ref)["failure"]["code"] == "timed_out"
     assert server.cli("build", "--follow", "--progress", "quiet", str(_written(server, template("sleep 60"))))[0] == 5
@@ -145,7 +145,7 @@ def test_a_step_that_prints_200_megabytes_is_capped_and_ends_well(server: Server
     ref = server.publish(template("yes | head -c 200M; echo the last line"))
     server.build(ref)
     stream = server.events(ref)
-    assert time.monotonic() - begun < 90, "a bound against hanging, not a measurement"
+    assert time.monotonic() - begun < 300, "a bound against hanging, not a measurement"
     assert len(stream) < 70 * 2**20
     ids = re.findall(rb"^id: 1-(\d+)$", stream, re.MULTILINE)
     assert ids == [b"%d" % number for number in range(len(ids))]

@@ -21,7 +21,7 @@ def built(server: Server) -> tuple[str, list[Frame]]:
 
 
 def test_curl_sees_the_build_live_and_the_replay_has_the_same_bytes(server: Server, tmp_path: Path) -> None:
-    ref = server.publish(template("echo first; sleep 2; echo second", *pages("live", 2)))
+    ref = server.publish(template("echo first; sleep 4; echo second", *pages("live", 2)))
     started = server.build(ref)
     assert (started["status"], started["attempt"]) == ("building", 1)
 
@@ -31,13 +31,13 @@ def test_curl_sees_the_build_live_and_the_replay_has_the_same_bytes(server: Serv
         _wait_for(live, b'"line":"first"')
         assert b'"line":"second"' not in live.read_bytes(), "lines come when they are printed, not at the end"
         assert server.status(ref)["status"] == "building"
-        assert curl.wait(60) == 0
+        assert curl.wait(120) == 0
     frames = read_frames(live.read_bytes())
     end = check_whole(frames)
     assert end["result"] == "ready", dump(frames)
     assert server.status(ref)["status"] == "ready"
 
-    replay.write_bytes(subprocess.run(_curl(server, ref), capture_output=True, check=True, timeout=30).stdout)
+    replay.write_bytes(subprocess.run(_curl(server, ref), capture_output=True, check=True, timeout=60).stdout)
     assert live.read_bytes().startswith(FIRST_BYTES + b"1-0\ndata: {")
     assert replay.read_bytes() == live.read_bytes()
 

@@ -35,7 +35,7 @@ def test_a_build_that_fails_takes_those_that_joined_with_it(server: Server) -> N
 
 
 def test_a_cancel_of_the_leader_hands_the_build_over(server: Server) -> None:
-    document = template("echo begun; sleep 2")
+    document = template("echo begun; sleep 4")
     leader = server.publish({"namespace": "default", **_named(document), "template": document})
     joiner = server.publish({"namespace": "other", **_named(document), "template": document})
     server.build(leader)
@@ -65,7 +65,9 @@ def test_those_that_wait_are_told_their_place(new_server: NewServer) -> None:
     first, second, third = [server.publish(template(f"echo {word}; sleep 1")) for word in ("one", "two", "three")]
     for ref in (first, second, third):
         server.build(ref)
-    assert [server.status(ref)["queue_position"] for ref in (first, second, third)] in ([None, 1, 2], [1, 2, 3])
+    with server.watch(first) as watch:
+        watch.until(phase="compile")
+    assert [server.status(ref)["queue_position"] for ref in (first, second, third)] == [None, 1, 2]
     with server.watch(third) as watch:
         frames = watch.to_end()
     assert frames[-1].data["result"] == "ready", dump(frames)

@@ -32,7 +32,7 @@ def document() -> dict[str, Any]:
 def open_terminal(server: Server, computer: str, query: str = "") -> ClientConnection:
     headers = {"Authorization": server.client.headers["Authorization"]}
     address = server.url.replace("http", "ws", 1) + f"/api/computers/{computer}/terminal{query}"
-    return connect(address, additional_headers=headers, proxy=None, open_timeout=DEADLINE)
+    return connect(address, additional_headers=headers, proxy=None, open_timeout=DEADLINE, ping_interval=None)
 
 
 def until(websocket: ClientConnection, pattern: str) -> re.Match[str]:
@@ -51,12 +51,12 @@ def closing(websocket: ClientConnection) -> tuple[int, str]:
     return websocket.close_code or 0, websocket.close_reason or ""
 
 
-def settled_services(server: Server, computer: str) -> list[dict[str, Any]]:
-    """Once none of them is only starting."""
+def settled_services(server: Server, computer: str, states: list[str]) -> list[dict[str, Any]]:
+    """Once they are in these states."""
     end = time.monotonic() + DEADLINE
     while True:
         found: list[dict[str, Any]] = server.ask("GET", f"/computers/{computer}/services", 200)["services"]
-        if all(entry["state"] != "starting" for entry in found):
+        if [entry["state"] for entry in found] == states:
             return found
         assert time.monotonic() < end, found
         time.sleep(0.1)
@@ -69,8 +69,8 @@ def test_a_shell_the_services_and_their_logs(server: Server) -> None:
         with open_terminal(server, computer, "?cols=111&rows=22") as websocket:
             websocket.send(b"stty size; echo $MODE-$TERM; tty; cat /srv/golden\r")
             until(websocket, r"22 111\r\nlive-xterm-256color\r\n/dev/pts/\d+\r\ngolden\r\n")
-            websocket.send(b"sleep 600\r")
-            until(websocket, "sleep 600")
+            websocket.send(b"sh -c 'echo be''gun; exec sleep 600'\r")
+            until(websocket, "begun")  # what is typed before that may be for the shell alone
             websocket.send(b"\x03")
             until(websocket, r"\^C")
             websocket.send('{"resize": {"cols": 70, "rows": 20}}')
@@ -78,7 +78,7 @@ def test_a_shell_the_services_and_their_logs(server: Server) -> None:
             until(websocket, r"20 70\r\n")
             websocket.send(b"exit 5\r")
             assert closing(websocket) == (1000, "exited 5")
-        teller, autostart = settled_services(server, computer)
+        teller, autostart = settled_services(server, computer, ["running", "exited"])
         assert (teller["name"], teller["app"], teller["state"]) == ("teller", "site", "running")
         assert (autostart["name"], autostart["app"], autostart["state"]) == ("autostart-site-1", "site", "exited")
         assert server.bash(computer, f"tr '\\0' ' ' </proc/{teller['pid']}/cmdline").startswith("/bin/bash")

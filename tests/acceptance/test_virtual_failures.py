@@ -25,7 +25,7 @@ from tests.machine.cached_base import cache_directory
 from tests.seeded import copy_data, vm_data
 from tests.small_disk import SmallDisk, small_disk
 
-_PATIENCE = 60.0
+_PATIENCE = 120.0
 _HOOKED = {"hooks": {"on_pre_snapshot": "echo hooked; sleep 3"}}
 
 
@@ -111,7 +111,7 @@ def test_a_machine_whose_network_ends_does_not_go_on_without(frail: Server, what
         kill(frail, "slirp4netns")
         asked = time.monotonic()
         failure = failure_of(frail, ref, watch)
-    assert time.monotonic() - asked < 30, "a bound against hanging, not a measurement"
+    assert time.monotonic() - asked < 150, "a bound against hanging, not a measurement"
     assert failure["code"] == "network"
     assert failure["message"] == (
         "the machine's network has ended: slirp4netns is gone; build again: the steps that were finished are kept"
@@ -217,9 +217,9 @@ def test_a_build_survives_its_server(frail: Server, where: str) -> None:
 
 
 def ends_ready_after_a_restart(server: Server, ref: str, seen: list[Frame]) -> None:
-    dead = set(server.host.machines)
+    dead = server.host.living() | server.host.machines
     server.start()
-    assert [line for line in server.host.remains() if any(name in line for name in dead)] == []
+    server.host.assert_gone(dead)
     frames = seen if seen[-1].is_end else seen + read_frames(server.events(ref, last_id=seen[-1].id))
     check_frames(frames)
     assert check_whole(frames)["result"] == "ready", dump(frames)
@@ -228,7 +228,7 @@ def ends_ready_after_a_restart(server: Server, ref: str, seen: list[Frame]) -> N
     assert {path.suffix for path in (server.data / "qemu/booted").iterdir()} == {""}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_first_boot_is_made_anew_when_qemu_or_the_server_was_killed_in_it(frail: Server) -> None:
     odd = {"cpu": 1, "ram_gb": 1, "disk_gb": 7}  # hardware that no other test has, so that the base is not booted yet
     booted = {path.name for path in (frail.data / "qemu/booted").iterdir()}
@@ -252,7 +252,8 @@ def test_a_first_boot_is_made_anew_when_qemu_or_the_server_was_killed_in_it(frai
 def test_the_machine_of_a_failed_step_can_be_looked_into(frail: Server) -> None:
     steps = (
         "echo first >/srv/first",
-        "echo half >/srv/half; export MODE; sleep 1000 >/dev/null 2>&1 & sleep 1; exit 7",
+        "echo half >/srv/half; export MODE; sleep 1000 >/dev/null 2>&1 & "
+        "until pgrep -fx 'sleep 1000'; do :; done; exit 7",
     )
     ref, frames = frail.make(template(*steps, env={"MODE": "loud"}), keep_on_failure="600")
     assert frames[-1].data["result"] == "failed", dump(frames)

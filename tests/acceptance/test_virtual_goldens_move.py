@@ -37,7 +37,7 @@ def other(tmp_path: Path) -> Iterator[Server]:
     server.host.assert_clean()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_golden_goes_on_where_its_objects_are(vm_server: Server, other: Server) -> None:
     document = template("echo made >/srv/made", apps=[_APP])
     ref, frames = vm_server.make(document)
