@@ -15,6 +15,9 @@ from ingot.machine.scripted import Scripted, ScriptedBackend, ScriptedMachine
 from ingot.records.machine import Command, CommandResult, GuestFile, MachineSpec
 from tests.machine.cached_base import SETTINGS, cached_base, cached_vm_base, vm_backend
 
+pytestmark = pytest.mark.timeout(600)
+"""The first of them make the base images, and boot one in software."""
+
 SPEC = MachineSpec(cpu=2, memory_mb=512, disk_mb=512, processes=200)
 
 # What the scripted backend has to be told so that it answers as a real shell would.
@@ -74,7 +77,7 @@ def check_counts(backend: Backend, captured: Captured, size_bytes: int, files: i
         assert captured == Captured(size_bytes, files)
 
 
-async def shell(machine: Machine, script: str, timeout: float = 30) -> tuple[CommandResult, str]:
+async def shell(machine: Machine, script: str, timeout: float = 60) -> tuple[CommandResult, str]:
     output = Output()
     return await machine.exec(Command(("sh", "-c", script), timeout), output), output.text
 
@@ -98,9 +101,9 @@ async def test_a_command_gives_its_output_of_both_streams_and_its_exit_code(
 async def test_output_comes_while_the_command_runs_and_a_timeout_ends_it(backend: Backend, stack: list[Path]) -> None:
     async with backend.open(SPEC, stack) as machine:
         output = Output()
-        command = Command(("sh", "-c", "echo begun; sleep 600"), timeout=4)
+        command = Command(("sh", "-c", "echo begun; sleep 600"), timeout=10 if backend.name == "qemu" else 4)
         running = asyncio.create_task(machine.exec(command, output))
-        await asyncio.wait_for(output.first.wait(), 30)
+        await asyncio.wait_for(output.first.wait(), 60)
         assert not running.done()
         result = await running
     assert result.timed_out
@@ -112,7 +115,7 @@ async def test_a_cancelled_command_leaves_a_machine_that_goes_on(backend: Backen
     async with backend.open(SPEC, stack) as machine:
         output = Output()
         running = asyncio.create_task(machine.exec(Command(("sh", "-c", "echo begun; sleep 600"), 60), output))
-        await asyncio.wait_for(output.first.wait(), 30)
+        await asyncio.wait_for(output.first.wait(), 60)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -159,7 +162,7 @@ async def test_a_copy_disturbs_nothing_and_what_it_took_is_in_the_next_machine(
         await shell(machine, COUNTING)
         before = int(await content(machine, "/srv/count"))
         await machine.copy(first)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while backend.name != "scripted" and int(await content(machine, "/srv/count")) <= before + 1:
                 await asyncio.sleep(0.01)
         await machine.put([GuestFile("/srv/two", b"2")])

@@ -7,7 +7,7 @@ import re
 
 from ingot.machine.contract import Terminal
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 class Typist:

@@ -33,7 +33,7 @@ class Output:
         return b"".join(self.chunks).decode()
 
 
-async def sh(machine: Machine, script: str, *, timeout: float = 30, user: str = "root") -> tuple[CommandResult, str]:
+async def sh(machine: Machine, script: str, *, timeout: float = 60, user: str = "root") -> tuple[CommandResult, str]:
     """Runs a shell script inside; (result, all output)."""
     output = Output()
     result = await machine.exec(Command(("sh", "-c", script), timeout, user=user), output)

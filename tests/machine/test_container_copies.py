@@ -107,9 +107,10 @@ async def test_a_machine_that_is_ended_while_it_is_copied_leaves_nothing(
 ) -> None:
     (tmp_path / "copy").mkdir()
     async with open_machine() as running:
-        await sh(running, "head -c 200M /dev/zero | tr '\\0' x > /srv/big; sleep 9402 > /dev/null 2>&1 &")
+        await sh(running, "head -c 200M /dev/zero | tr '\\0' x > /srv/big; sleep 9402 > /dev/null 2>&1 &", timeout=200)
         copying = asyncio.create_task(running.copy(tmp_path / "copy"))
         while not (tmp_path / "copy/diff").exists():
+            assert not copying.done(), "it ended before it was seen"
             await asyncio.sleep(0.001)
         copying.cancel()
         await asyncio.gather(copying, return_exceptions=True)

@@ -40,9 +40,16 @@ def inside(machine: str, marker: str) -> list[int]:
     return found
 
 
+def is_running(process: int, program: str) -> bool:
+    """Whether the process is of that program; one that ended since it was found is not."""
+    with contextlib.suppress(OSError):
+        return program in Path(f"/proc/{process}/comm").read_text()
+    return False
+
+
 async def appeared(marker: str) -> int:
     """The host process whose command line holds `marker`, once there is one."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (pids := host_processes(marker)):
             await asyncio.sleep(0.01)
     return pids[0]
@@ -51,9 +58,9 @@ async def appeared(marker: str) -> int:
 async def test_root_inside_is_an_ordinary_user_outside(open_machine: Opener) -> None:
     async with open_machine() as machine:
         async with asyncio.TaskGroup() as tasks:
-            output = Output()
-            tasks.create_task(machine.exec(Command(("sleep", "7731"), 3), output))
+            sleeping = tasks.create_task(machine.exec(Command(("sleep", "7731"), 120), Output()))
             assert Path(f"/proc/{await appeared('sleep' + chr(0) + '7731')}").stat().st_uid == 100_000
+            sleeping.cancel()
         _, text = await sh(machine, "id -u; cat /proc/self/uid_map; hostname")
     assert text.split() == ["0", "0", "100000", "65536", "ingot"]
 
@@ -77,11 +84,14 @@ async def test_a_command_runs_as_the_user_it_names_with_that_users_groups_and_ho
 async def test_environment_and_working_directory_reach_the_command_and_no_command_line(open_machine: Opener) -> None:
     async with open_machine() as machine:
         output = Output()
-        command = Command(("sh", "-c", "pwd; echo $CANARY; sleep 1.5"), 20, env={"CANARY": "canary-51f2"}, cwd="/srv")
+        script = "pwd; echo $CANARY; until [ -e /srv/go ]; do sleep 0.1; done"
+        command = Command(("sh", "-c", script), 120, env={"CANARY": "canary-51f2"}, cwd="/srv")
         running = asyncio.create_task(machine.exec(command, output))
-        while "canary" not in output.text:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            while "canary" not in output.text:
+                await asyncio.sleep(0.01)
         assert host_processes("canary-51f2") == []
+        await sh(machine, "touch /srv/go")
         await running
         assert (await machine.exec(Command(("pwd",), 10, cwd="/not/there"), output)).exit_code == 126
     assert output.text.startswith("/srv\ncanary-51f2\n")
@@ -99,7 +109,7 @@ async def test_a_program_that_is_not_there_is_status_127_with_the_shells_words(o
 async def test_a_timeout_kills_the_whole_tree_and_daemons_that_left_it(open_machine: Opener) -> None:
     script = "sleep 8801 & setsid sleep 8802 & (setsid sh -c 'sleep 8803 & sleep 8804' &) ; echo begun; sleep 8805"
     async with open_machine() as machine:
-        result, text = await sh(machine, script, timeout=1.5)
+        result, text = await sh(machine, script, timeout=4)
         assert (result.timed_out, result.exit_code, text) == (True, 137, "begun\n")
         assert [host_processes(f"sleep\x00880{number}") for number in range(1, 6)] == [[]] * 5
         assert (await sh(machine, "echo still here"))[1] == "still here\n"
@@ -155,7 +165,8 @@ async def test_two_commands_may_run_beside_each_other(open_machine: Opener) -> N
 
 
 async def test_orphans_are_reaped_by_the_first_process(open_machine: Opener) -> None:
-    script = "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; sleep 0.3; ps -eo stat,comm | grep -c '^Z'"
+    orphans = "for i in 1 2 3 4 5; do (touch /srv/$i &) ; done; until [ $(ls /srv | wc -l) = 5 ]; do sleep 0.1; done"
+    script = f"{orphans}; while pgrep -x touch >/dev/null; do sleep 0.1; done; ps -eo stat,comm | grep -c '^Z'"
     async with open_machine() as machine:
         assert (await sh(machine, script))[1] == "0\n"
 
@@ -174,7 +185,7 @@ async def test_a_machine_whose_first_process_was_killed_is_told_as_lost(open_mac
         first = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         watched = os.pidfd_open(first)
         os.kill(first, signal.SIGKILL)
-        await asyncio.to_thread(select.select, [watched], [], [], 10)
+        await asyncio.to_thread(select.select, [watched], [], [], 60)
         os.close(watched)
         with pytest.raises(MachineLostError, match="the machine has ended"):
             await sh(machine, "true")
@@ -200,11 +211,9 @@ async def test_cancelling_while_a_machine_opens_leaves_nothing(
 
 async def test_a_machine_whose_network_ends_does_not_go_on_without(open_machine: Opener) -> None:
     async with open_machine() as machine:
-        running = asyncio.create_task(sh(machine, "exec sleep 7741"))
+        running = asyncio.create_task(sh(machine, "exec sleep 7741", timeout=200))
         await appeared("sleep" + chr(0) + "7741")
-        [carrier] = [
-            pid for pid in host_processes(machine.id) if "slirp4netns" in Path(f"/proc/{pid}/comm").read_text()
-        ]
+        [carrier] = [pid for pid in host_processes(machine.id) if is_running(pid, "slirp4netns")]
         os.kill(carrier, signal.SIGKILL)
         for command in (running, sh(machine, "true")):
             with pytest.raises(MachineLostError, match="network has ended: slirp4netns is gone") as caught:

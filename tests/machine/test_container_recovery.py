@@ -40,8 +40,8 @@ async def main(base, run_dir, disks):
     backend = ContainerBackend(disks, run_dir=run_dir)
     async with backend.open(MachineSpec(memory_mb=256, disk_mb=64), [base]) as machine:
         sleeps = "setsid sleep 9501 & until grep -qz ^sleep /proc/$!/cmdline; do :; done; "
-        script = "echo kept > /srv/kept; rm /etc/motd; " + sleeps + "echo " + machine.id + "; sleep 60"
-        await machine.exec(Command(("sh", "-c", script), 90), sink)
+        script = "echo kept > /srv/kept; rm /etc/motd; " + sleeps + "echo " + machine.id + "; sleep 600"
+        await machine.exec(Command(("sh", "-c", script), 900), sink)
 
 asyncio.run(main(*map(Path, sys.argv[1:])))
 """

@@ -32,8 +32,8 @@ async def main(base, run_dir, disks, kept):
     backend = ContainerBackend(disks, run_dir=run_dir)
     spec, caches = MachineSpec(memory_mb=256, disk_mb=64), [DownloadMount("pip", "/root/.cache/pip", kept)]
     async with backend.open(spec, [base], caches) as machine:
-        await machine.exec(Command(("sh", "-c", "sleep 9201 & setsid sleep 9202 & echo " + machine.id), 20), sink)
-        await machine.exec(Command(("sh", "-c", "echo running; sleep 9203"), 60), sink)
+        await machine.exec(Command(("sh", "-c", "sleep 9201 & setsid sleep 9202 & echo " + machine.id), 60), sink)
+        await machine.exec(Command(("sh", "-c", "echo running; sleep 9203"), 600), sink)
 
 asyncio.run(main(*map(Path, sys.argv[1:])))
 """

@@ -19,7 +19,7 @@ from ingot.records.machine import GuestFile
 from tests.machine.conftest import sh
 from tests.machine.test_qemu_machines import SMALL, vm_base, vms
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 __all__ = ["vm_base", "vms"]
 
 
@@ -83,7 +83,7 @@ async def test_a_console_that_is_written_to_without_end_costs_the_host_nothing(v
     async with vms.open(SMALL, [vm_base]) as machine:
         await sh(machine, "timeout 3 cat /dev/zero >/dev/ttyS0; echo the last line >/dev/ttyS0", timeout=60)
         emulator = machine._emulator  # type: ignore[attr-defined]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not emulator.last_words().endswith("the last line"):
                 await asyncio.sleep(0.1)
         assert len(emulator._said) <= 8192

@@ -16,7 +16,7 @@ from ingot.records.machine import Command
 from tests.machine.conftest import Output, sh
 from tests.machine.test_qemu_machines import SMALL, vm_base, vms
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(600)]
 __all__ = ["vm_base", "vms"]
 
 
@@ -63,8 +63,8 @@ async def test_a_port_whose_command_cannot_be_killed_comes_back_with_its_end(
         raise MachineError("it does not work")
 
     async with vms.open(SMALL, [vm_base]) as machine:
-        running = begin(machine, "exec sleep 9")
-        await begun(machine, "sleep 9", 1)
+        running = begin(machine, "until [ -e /srv/go ]; do sleep 0.2; done")
+        await begun(machine, "sh -c until", 1)
         commands = machine._commands  # type: ignore[attr-defined]
         with monkeypatch.context() as broken:
             broken.setattr(commands, "run_quickly", fail)
@@ -72,8 +72,9 @@ async def test_a_port_whose_command_cannot_be_killed_comes_back_with_its_end(
             await asyncio.wait([running])
         assert commands._ports._free.qsize() == PORTS - 1
         await all_ports_work(machine)
+        await sh(machine, "touch /srv/go")
         async with asyncio.timeout(60):
-            while commands._ports._free.qsize() < PORTS:  # `sleep` has its nine seconds
+            while commands._ports._free.qsize() < PORTS:
                 await asyncio.sleep(0.05)
 
 

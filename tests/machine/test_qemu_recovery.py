@@ -21,22 +21,22 @@ from tests.machine.conftest import sh
 from tests.machine.test_qemu_machines import SMALL, processes_of, vm_base, vms
 from tests.machine.test_qemu_merging import opened, tool
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.timeout(900)]
 __all__ = ["vm_base", "vms"]
 
 
 async def written(machine: Machine, script: str) -> None:
-    result, said = await sh(machine, script, timeout=60)
+    result, said = await sh(machine, script, timeout=120)
     assert result.exit_code == 0, said
 
 
 async def read(vms: QemuBackend, stack: list[Path], script: str) -> str:
     async with vms.open(SMALL, stack, hostname="again") as machine:
-        return (await sh(machine, script, timeout=60))[1]
+        return (await sh(machine, script, timeout=120))[1]
 
 
 async def ended(vms: QemuBackend) -> None:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(180):
         while processes_of(vms):
             await asyncio.sleep(0.1)
 
@@ -54,7 +54,7 @@ async def test_files_of_a_machine_that_ended_by_itself_are_had(
         await machine.put([GuestFile("/root/.env", b"A=1\n", 0o600)])
         await written(machine, "echo synced >/srv/one; sync; echo later >/srv/two")
         if end == "poweroff":
-            await written(machine, "systemctl poweroff")
+            await written(machine, "(sleep 2; systemctl poweroff) >/dev/null 2>&1 &")  # it answers before it goes
         else:
             os.kill(processes_of(vms)[0], signal.SIGKILL)
         await ended(vms)
