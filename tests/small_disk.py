@@ -21,7 +21,15 @@ def small_disk(place: Path) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(place)
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        _unmount(place)
+
+
+def _unmount(place: Path) -> None:
+    """What has just ended may hold it for a moment more."""
+    deadline = time.monotonic() + _DEADLINE
+    while (done := subprocess.run(["umount", str(place)], check=False, capture_output=True)).returncode != 0:
+        assert time.monotonic() < deadline, done.stderr.decode(errors="replace")
+        time.sleep(0.1)
 
 
 class SmallDisk:

@@ -19,7 +19,7 @@ _APPS = 10
 @pytest.mark.parametrize("kind", ["server", "vm_server"])
 def test_each_of_many_services_is_heard_under_its_apps_name(kind: str, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue(kind)
-    heard = f"cat {layout.LOGS}/one-*.log | grep -c '^I am' | grep -qx {_APPS} && sleep 2"
+    heard = f"cat {layout.LOGS}/one-*.log | grep -c '^I am' | grep -qx {_APPS} && sleep 4"
     health = {"type": "command", "command": heard, "every": "1s", "timeout": "60s", "retries": 60}
     apps = [
         {

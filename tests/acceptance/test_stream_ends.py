@@ -9,19 +9,22 @@ import time
 
 import pytest
 
-from ingot.client import Client
+from ingot.client import Client, Patience
 from ingot.records.ref import Ref
 from tests.acceptance.conftest import NewServer
 from tests.acceptance.documents import template
 from tests.acceptance.server import KEY
 
 WATCHERS = 1000
+PATIENCE = Patience(give_up_after=300)
 _EXIT = 20.0
 
 
 async def watch(client: Client, ref: Ref, connected: asyncio.Semaphore) -> list[str]:
     """The data of every frame, through whatever happens to the server."""
-    async with contextlib.aclosing(client.follow(ref, on_connect=lambda _: connected.release())) as frames:
+    async with contextlib.aclosing(
+        client.follow(ref, patience=PATIENCE, on_connect=lambda _: connected.release())
+    ) as frames:
         return [frame.data async for frame in frames]
 
 
