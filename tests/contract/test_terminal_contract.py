@@ -11,10 +11,10 @@ import pytest
 
 from ingot.machine.contract import Backend
 from ingot.machine.scripted import Scripted, ScriptedBackend
-from tests.contract.test_machine_contract import SPEC, backend, base_layers, layers, shell, stack
+from tests.contract.test_machine_contract import SPEC, backend, base_layers, layers, run_dir, shell, stack
 from tests.contract.typist import Typist
 
-__all__ = ["backend", "base_layers", "layers", "stack"]
+__all__ = ["backend", "base_layers", "layers", "run_dir", "stack"]
 pytestmark = pytest.mark.timeout(600)
 
 # What the scripted backend has to be told so that it answers as a real shell would.
