@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingot.errors import MachineError, MachineLostError
-from ingot.machine.qemu import QemuBackend
+from ingot.machine.qemu import QemuBackend, findings
 from ingot.machine.qemu.emulator import connect_screen
 from ingot.machine.qemu.files import check_path, unpack_excerpt
 from ingot.machine.qemu.hardware import Hardware, Places, hardware_of, make_argv
@@ -283,3 +283,24 @@ async def test_a_read_of_a_terminal_that_was_given_up_within_a_frame_loses_nothi
         assert [await terminal.read(), await terminal.read(), await terminal.wait()] == [b"hello", b"", 7]
         terminal.hang_up()
         port.close()
+
+
+@pytest.mark.parametrize(("works", "trials"), [(True, 1), (False, 2)])
+async def test_that_kvm_works_is_remembered_and_that_it_does_not_only_for_an_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool, trials: int
+) -> None:
+    tried = []
+
+    async def trial() -> findings.KvmTrial:
+        tried.append(works)
+        return findings.KvmTrial(works, "as it was")
+
+    monkeypatch.setattr(findings, "_try", trial)
+    monkeypatch.setattr(findings, "default_run_dir", lambda: tmp_path)
+    assert await findings.try_kvm() == await findings.try_kvm() == findings.KvmTrial(works, "as it was")
+    assert len(tried) == 1
+    [kept] = tmp_path.iterdir()
+    long_ago = kept.stat().st_mtime - 3700
+    os.utime(kept, (long_ago, long_ago))
+    assert await findings.try_kvm() == findings.KvmTrial(works, "as it was")
+    assert len(tried) == trials

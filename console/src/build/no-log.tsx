@@ -16,11 +16,12 @@ export function NoLog({ watched, work }: { watched: Watched; work: Work }) {
       </Empty>
     );
   if (connection.status === 404) return <Missing what="attempt" />;
+  const reloads = connection.code === "no_worker";
   return (
     <Empty title="The log cannot be shown">
       <p role="alert">{connection.message}</p>
-      <button class="button" onClick={watched.reopen}>
-        Try again
+      <button class="button" onClick={reloads ? () => location.reload() : watched.reopen}>
+        {reloads ? "Reload the page" : "Try again"}
       </button>
     </Empty>
   );

@@ -28,7 +28,7 @@ const NO_WORKER: Connection = {
   state: "refused",
   status: 0,
   code: "no_worker",
-  message: "The part of the page that reads logs did not load. Reload the page: the server may have another version.",
+  message: "The part of the page that reads logs did not load: the server may have another version of it.",
 };
 
 const NO_SEARCH: SearchState = { id: 0, text: "", regex: false, count: 0, done: true, problem: "" };

@@ -40,8 +40,8 @@ async def make_ready(bake: Bake, step: PlanStep, machine: Machine) -> None:
         deadline = min(ready_deadline(template), bake.request.limits.step_timeout)
         async with bake.report.output(BUILDER) as told:
             result = await machine.exec(check_command(deadline), told.write)
-        if result.exit_code != 0:
-            await asyncio.sleep(_LOG_GRACE)  # what a dying service printed last is on its way
+        if outputs:
+            await asyncio.sleep(_LOG_GRACE)  # what they printed last is on its way
     if result.exit_code != 0:
         raise _unready(result, told, outputs, step.title)
 

@@ -59,9 +59,16 @@ def remove_remains(home: Home, group: ControlGroup, *, spares_image: bool = Fals
     if left := mounts.mounts_below(home.run):
         raise HostError(f"{left[0]} cannot be unmounted", hint=f"unmount it, then remove {home.run}")
     if home.run.exists():
-        shutil.rmtree(home.run)
+        _remove_tree(home.run)
         removed.append(f"the directory {home.run}")
     return removed
+
+
+def _remove_tree(place: Path) -> None:
+    """Another server's sweep may take what has lost its state file for forsaken, and remove it as well."""
+    while place.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place)
 
 
 async def sweep(run_dir: Path, disk_dir: Path, hierarchies: Hierarchies, spared: Collection[str] = ()) -> list[str]:

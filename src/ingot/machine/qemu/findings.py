@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ _GUEST = bytes.fromhex("b010e6f4f4") + bytes(505) + b"\x55\xaa"
 """A boot sector: mov al, 16; out 0xf4, al; hlt."""
 _ENDED_WELL = 16 << 1 | 1
 _DEADLINE = 5.0
+_BELIEVED = 3600.0
 _DEVICE = Path("/dev/kvm")
 
 
@@ -57,7 +59,8 @@ async def find(accelerator: str) -> Sequence[Finding]:
 
 
 async def try_kvm() -> KvmTrial:
-    """Whether a guest runs with KVM. The answer is remembered for as long as this host is up."""
+    """Whether a guest runs with KVM. That it does is remembered for as long as this host is up, and that it does not
+    for an hour: the host may only have been busy."""
     remembered = default_run_dir() / "kvm.json"
     key = f"{_boot_id()} {shutil.which('qemu-system-x86_64')} {_DEVICE.exists()}"
     if (known := await in_thread(partial(_recall, remembered, key))) is not None:
@@ -119,9 +122,10 @@ def _boot_id() -> str:
 def _recall(place: Path, key: str) -> KvmTrial | None:
     try:
         known = json.loads(place.read_text())
-        return KvmTrial(bool(known["works"]), str(known["detail"])) if known["key"] == key else None
+        trial, age = KvmTrial(bool(known["works"]), str(known["detail"])), time.time() - place.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return trial if known["key"] == key and (trial.works or 0 <= age < _BELIEVED) else None
 
 
 def _remember(place: Path, key: str, trial: KvmTrial) -> None:

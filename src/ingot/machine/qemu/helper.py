@@ -13,6 +13,7 @@ from ingot.machine.threads import uninterrupted
 from ingot.records.machine import Command
 
 _DEADLINE = 60.0
+_TRIES, _QUICK = 10, 40_000_000
 
 
 class Helper:
@@ -27,12 +28,23 @@ class Helper:
     async def arrive(self, identity: Sequence[str]) -> None:
         """Sets the machine's clock, gives it entropy and an identity, and lets frozen commands go on."""
         await self.can_run()  # the first answer takes longest, and would tell the time badly
-        before = time.time_ns()
-        inside = int((await self._answer("time")).split()[0])
-        offset = (before + time.time_ns()) // 2 - inside
+        offset = await self._clock_offset()
         said = await self._answer(f"arrive {offset} {secrets.token_hex(64)} {' '.join(identity)}")
         if said != "ok":
             raise MachineLostError(f"the machine could not take up its clock and identity: {said}")
+
+    async def _clock_offset(self) -> int:
+        """By how many nanoseconds the machine's clock is behind, as exact as half of how long the answer took: on a
+        busy host the best of a few."""
+        found = []
+        for _ in range(_TRIES):
+            before = time.time_ns()
+            inside = int((await self._answer("time")).split()[0])
+            after = time.time_ns()
+            found.append((after - before, (before + after) // 2 - inside))
+            if found[-1][0] <= _QUICK:
+                break
+        return min(found)[1]
 
     async def can_run(self) -> bool:
         """Whether it starts commands itself. One that an older base holds, or a state captured then, does not."""
