@@ -111,4 +111,7 @@ async def test_a_log_whose_worker_is_not_there_says_so(server: Server, pages: Pa
         worker.unlink()
     touch(pages)
     page = await open_page(f"/console/builds/{path_of(ref).removeprefix('/api/templates/')}")
-    await expect(page.get_by_role("alert").filter(has_text="Reload the page")).to_be_visible()
+    await expect(page.get_by_role("alert").filter(has_text="that reads logs did not load")).to_be_visible()
+    async with page.expect_event("load"):
+        await page.get_by_role("button", name="Reload the page").click()
+    await expect(page.get_by_role("button", name="Reload the page")).to_be_visible()
