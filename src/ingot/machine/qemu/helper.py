@@ -13,6 +13,7 @@ from ingot.machine.threads import uninterrupted
 from ingot.records.machine import Command
 
 _DEADLINE = 60.0
+_GONE = "the machine is gone: it did not answer its host"
 _TRIES, _QUICK = 10, 40_000_000
 
 
@@ -67,10 +68,12 @@ class Helper:
         try:
             async with self._asking:
                 answer = await uninterrupted(self._exchange(request))
-        except (OSError, ValueError, TimeoutError) as error:
+        except (TimeoutError, ValueError) as error:
             raise MachineLostError(f"the machine did not answer its host: {error!r}") from error
+        except OSError as error:
+            raise MachineLostError(_GONE) from error
         if not answer:
-            raise MachineLostError("the machine is gone: it did not answer its host")
+            raise MachineLostError(_GONE)
         return answer.decode(errors="replace").strip()
 
     async def _exchange(self, request: str) -> bytes:
