@@ -117,6 +117,8 @@ class Control:
         """Goldens are forgotten before they are deleted, so that no build takes one over meanwhile; those that came to
         be needed stay. To forget is to write: what no golden holds goes first, and makes room for it on a full disk."""
         loose = await self.collector.collect(Roots(roots.goldens | goldens), dry_run=False)
+        found = await self.collector.collect(roots, dry_run=True)  # as it is now
+        goldens = {item.key for item in found if item.kind == "golden"}
         released = await self.queue.release_goldens(goldens)
         held = await self.collector.collect(Roots(roots.goldens | (goldens - released)), dry_run=False)
         return (*loose, *held)

@@ -18,8 +18,9 @@
       StaleEpochError          a writer that lost its lease tried to write
       CorruptStoreError        stored bytes do not match their digest
       MachineError             something about a running machine
-        MachineLostError         the machine is gone and cannot be had back; with the code `network` or `out_of_disk`
-                                 because its network has ended, or this host's disk has no room
+        MachineLostError         the machine is gone and cannot be had back; with the code `network`, `out_of_disk`,
+                                 `powered_off` or `rebooted`: its network has ended, this host's disk has no room, or
+                                 somebody inside ended it
         MachineMemoryError       the machine's memory limit killed a process
         MachineDiskError         the machine's disk, bytes or inodes, is full
       BuildError               ends a build: carries the `Failure` that the terminal frame shows

@@ -124,7 +124,8 @@ class HeldMachines:
 
     async def bash(self, account: str, ref: Ref, command: str, timeout: float) -> ShellResult:
         """Runs a shell command as the failed step's commands ran, without their secrets. Raises NotFoundError
-        `nothing_held`, also when the machine is ended meanwhile, and ConflictError `machine_lost`."""
+        `nothing_held`, also when the machine is ended meanwhile, and ConflictError `machine_lost` when it is of no use
+        any more."""
         held = self._find(account, ref)
         wanted = Command(("/bin/bash", "-c", command), timeout, env=dict(held.left.env))
         task = asyncio.create_task(run_command(held.left.machine, wanted), name=f"command in {ref}")

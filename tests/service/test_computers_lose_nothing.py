@@ -103,6 +103,30 @@ async def test_a_computer_that_is_rebooted_from_inside_starts_again_with_its_fil
         assert home.backend.remains == {}
 
 
+async def test_a_computer_that_is_rebooted_again_and_again_comes_to_rest(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        async with asyncio.timeout(60):
+            while (now := await home.computers.get(ACCOUNT, computer.id)).status is not ComputerStatus.ERROR:
+                for machine in home.backend.running:
+                    machine.lost = MachineLostError("it was rebooted", code=REBOOTED)
+                await asyncio.sleep(0.01)
+        assert now.error == "it was rebooted from inside 5 times in a row, each time within 60 s"
+        assert not now.wanted
+        assert (await home.computers.start(ACCOUNT, computer.id)).error is None
+        assert await has_its_note(home, computer)
+
+
+async def test_a_stop_that_meets_a_reboot_is_a_stop(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        [machine] = home.backend.running
+        machine.lost = MachineLostError("it was rebooted", code=REBOOTED)
+        await home.computers.stop(ACCOUNT, computer.id)
+        stopped = await home.until(computer.id, ComputerStatus.STOPPED)
+        assert (stopped.error, stopped.wanted) == (None, False)
+
+
 async def test_a_server_that_ends_without_room_leaves_the_disk_to_the_next(tmp_path: Path) -> None:
     async with house(tmp_path, SCRIPT) as home:
         computer = await written(home)

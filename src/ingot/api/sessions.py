@@ -44,7 +44,7 @@ class ByCode(BaseModel):
     code: _Text = Field(description="As `ingot console` shows it, or `POST /api/session/codes` makes it.")
 
 
-@_open.post("", **public(answers.Session, 400, 401, 403, 413, status=201))
+@_open.post("", **public(answers.Session, 400, 401, 403, 413, 507, status=201))
 async def sign_in(body: ByKey | ByCode, request: Request, response: Response, use: Use) -> Json:
     """Opens a session and sets its cookie. It may do what the key may, and ends with the key, after 7 days without use,
     and after 30 days."""
@@ -59,7 +59,7 @@ async def sign_in(body: ByKey | ByCode, request: Request, response: Response, us
     return await _show(use, opened.caller)
 
 
-@_open.delete("", **public(None, 403, 413, status=204))
+@_open.delete("", **public(None, 403, 413, 507, status=204))
 async def sign_out(request: Request, use: Use) -> Response:
     """Ends the session of the cookie with the streams and screens that it has open, and clears the cookie; 204 as well
     where there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import Enum
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _KEEPING = 600.0
 _LOOK = 1.0
+_SHORT, _MOST_SHORT_LIVES = 60.0, 5
 
 
 class Ending(Enum):
@@ -60,6 +62,7 @@ class Life:
         self._ending: Ending | None = None
         self._verdict: asyncio.Future[bool] | None = None
         self._ran = self._abandoned = False
+        self._began = 0.0
         self.task = asyncio.create_task(self._live(), name=f"computer {tracked.computer.instance_id}")
         self.task.add_done_callback(lambda _: self.settled.set())
 
@@ -151,7 +154,8 @@ class Life:
         if failure is not None:
             self._mark(ComputerStatus.ERROR, wanted=False, error=failure)
         else:
-            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED))
+            is_wanted = self._ending in (Ending.RESTART, Ending.CLOSE)
+            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED), wanted=is_wanted)
         await self._tracked.note()
 
     async def _begin(self, machine: Machine) -> None:
@@ -159,7 +163,7 @@ class Life:
         start, tracked = self._start, self._tracked
         problems = await boot(machine, start.template, start.secrets, again=bool(tracked.computer.layers))
         self.use.begin(machine)
-        self._ran = True
+        self._ran, self._began = True, time.monotonic()
         told = [tracked.computer.error, machine.not_resumed, *problems]
         self._mark(ComputerStatus.RUNNING, error="; ".join(filter(None, told)) or None)
         await tracked.note()
@@ -183,10 +187,18 @@ class Life:
         return ending is Ending.DROP or await self._keep_or_go_on(machine, ending)
 
     def _own_ending(self) -> Ending:
-        """Of a computer that nobody ends: it was idle, or its machine is gone. One that was rebooted starts again."""
+        """Of a computer that nobody ends: it was idle, or its machine is gone. One that was rebooted starts again, but
+        not for ever."""
         if self._tracked.computer.test_run:
             return Ending.DROP
-        return Ending.RESTART if self.use.lost is not None and self.use.lost.code == REBOOTED else Ending.STOP
+        if self.use.lost is None or self.use.lost.code != REBOOTED:
+            return Ending.STOP
+        self._tracked.short_lives = self._tracked.short_lives + 1 if time.monotonic() - self._began < _SHORT else 0
+        if self._tracked.short_lives < _MOST_SHORT_LIVES:
+            return Ending.RESTART
+        told = f"it was rebooted from inside {_MOST_SHORT_LIVES} times in a row, each time within {_SHORT:g} s"
+        self._tracked.short_lives, self.use.lost = 0, MachineLostError(told)
+        return Ending.STOP
 
     async def _keep_or_go_on(self, machine: Machine, ending: Ending) -> bool:
         try:

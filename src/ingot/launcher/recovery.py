@@ -1,8 +1,8 @@
 """What a computer wrote that its machine could not give: it is taken from what the machine left on the host.
 
-That is so when the server was killed, when the machine was lost (it was switched off from inside, its process died),
-and when there was no room for its files. Until they are a layer of the computer's own its row names the machine, and
-the host keeps the machine's disk. Nothing is started here.
+That is so when the server was killed, when the machine was lost (it was switched off or rebooted from inside, its
+process died), and when there was no room for its files. Until they are a layer of the computer's own its row names the
+machine, and the host keeps the machine's disk. Nothing is started here.
 """
 
 from __future__ import annotations

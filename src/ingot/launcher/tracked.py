@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Tracked:
     """`life` is its machine's time, the last one when it has ended. `work` is what goes on with it beside its life (a
     restart, a start), `deleting` its end for good, `over_since` when a test run ended; `taking_up` is held by who
-    takes what its last machine left."""
+    takes what its last machine left. `short_lives` counts those that a reboot from inside ended soon, in a row."""
 
     def __init__(self, computer: Computer, records: ComputerRecords) -> None:
         self.computer = computer
@@ -28,6 +28,7 @@ class Tracked:
         self.work: asyncio.Task[None] | None = None
         self.deleting: asyncio.Task[None] | None = None
         self.over_since: float | None = None
+        self.short_lives = 0
         self.taking_up = asyncio.Lock()
         self._records = records
 

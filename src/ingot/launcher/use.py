@@ -18,7 +18,7 @@ from typing import TypeVar
 from ingot.errors import CapacityError, ConflictError, DeadlineError, MachineError, MachineLostError
 from ingot.launcher.shell import run_command
 from ingot.launcher.tracked import Tracked
-from ingot.machine.contract import Captured, Machine, Terminal, Viewer
+from ingot.machine.contract import REBOOTED, Captured, Machine, Terminal, Viewer
 from ingot.records.computer import ShellResult
 from ingot.records.machine import Command
 
@@ -180,7 +180,11 @@ class Use:
         """The computer is to end; what its user is told."""
         self.lost = error
         self.ending.set()
-        hint = f"start {'another one' if self._tracked.computer.test_run else 'it again'}"
+        hint = "start it again"
+        if self._tracked.computer.test_run:
+            hint = "start another one"
+        elif error.code == REBOOTED:
+            hint = "it comes up again by itself: try again then"
         return ConflictError(f"the computer's machine is gone: {error.message}", hint=hint, code="machine_lost")
 
     async def _unless_ended(self, work: Coroutine[None, None, T], what: str) -> T:

@@ -28,7 +28,13 @@ _FORMAT = 1
 _PACKAGES = ("e2fsprogs", "iproute2", "kmod", "qemu-guest-agent", "systemd", "systemd-sysv", "udev")
 _MODULES = ("virtio_pci", "virtio_blk", "ext4")
 _PROGRAMS = "usr/lib/ingot/machine"
-_UNITS = ("ingot.service", "ingot-arrive.service", "ingot-network.service", "ingot-screen.service")
+_UNITS = (
+    "ingot.service",
+    "ingot-arrive.service",
+    "ingot-going.service",
+    "ingot-network.service",
+    "ingot-screen.service",
+)
 _MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
     *("systemd-tmpfiles-clean.timer", "e2scrub_reap.service", "getty@tty1.service", "systemd-timesyncd.service"),

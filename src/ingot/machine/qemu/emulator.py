@@ -67,15 +67,18 @@ class Emulator:
             await asyncio.sleep(_POLL)
 
     def check(self) -> None:
-        """Raises MachineLostError when QEMU has ended, and all that it said of that was read."""
+        """Raises MachineLostError when QEMU has ended, and what it said of that was read."""
         status = self._process.returncode
         if status is None or (status == 0 and not self.monitor.is_over):
             return
         if status != 0:
             raise MachineLostError(f"the machine has ended: QEMU is gone (status {status}){self.last_words()}")
-        if self.monitor.shutdown_reason == "guest-reset":
+        reason = self.monitor.shutdown_reason
+        if reason == "guest-reset":
             raise MachineLostError("the machine was rebooted from inside", code=REBOOTED)
-        raise MachineLostError("the machine was switched off from inside", code=POWERED_OFF)
+        if reason == "guest-shutdown":
+            raise MachineLostError("the machine was switched off from inside", code=POWERED_OFF)
+        raise MachineLostError(f"the machine has ended: QEMU was told to end ({reason or 'it did not say by what'})")
 
     async def blame(self, error: MachineLostError) -> None:
         """Raises MachineLostError where the machine was switched off or rebooted: that is known a moment after what it

@@ -123,9 +123,9 @@ def _recall(place: Path, key: str) -> KvmTrial | None:
     try:
         known = json.loads(place.read_text())
         trial, age = KvmTrial(bool(known["works"]), str(known["detail"])), time.time() - place.stat().st_mtime
+        return trial if known["key"] == key and (trial.works or 0 <= age < _BELIEVED) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return trial if known["key"] == key and (trial.works or 0 <= age < _BELIEVED) else None
 
 
 def _remember(place: Path, key: str, trial: KvmTrial) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ingot.errors import DeadlineError, MachineDiskError, MachineError, MachineLostError
 from ingot.machine.container.network import Carrier
-from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine, Viewer
+from ingot.machine.contract import NO_ENVIRONMENT, POWERED_OFF, Captured, DownloadMount, Keep, Machine, Viewer
 from ingot.machine.environment import TERMINAL_ENVIRONMENT
 from ingot.machine.qemu import state
 from ingot.machine.qemu.base_disk import EXCERPT
@@ -86,12 +86,18 @@ class QemuMachine(Machine):
         await self._helper.arrive(own)
 
     async def exec(self, command: Command, sink: Sink) -> CommandResult:
+        async with self._explaining():
+            if self._carrier is None:
+                return await self._exec(command, sink)
+            self._carrier.check()
+            return await self._carrier.unless_ended(self._exec(command, sink))
+
+    @contextlib.asynccontextmanager
+    async def _explaining(self) -> AsyncIterator[None]:
+        """What loses the machine is told by its cause: a full host, or that it was switched off or rebooted inside."""
         with explained(self._home.files):
             try:
-                if self._carrier is None:
-                    return await self._exec(command, sink)
-                self._carrier.check()
-                return await self._carrier.unless_ended(self._exec(command, sink))
+                yield
             except MachineLostError as error:
                 await self._emulator.blame(error)
                 raise
@@ -116,19 +122,26 @@ class QemuMachine(Machine):
         name = f"terminal{self._shells}"
         parts = self._terminals[name] = contextlib.AsyncExitStack()
         try:
-            place = await uninterrupted(parts.enter_async_context(self._emulator.plugged_port(name)))
-            terminal = await connect_terminal(str(place), cols, rows)
-            parts.callback(terminal.hang_up)
-            # QEMU keeps its end of the port when the server inside is killed.
-            letting_go = asyncio.create_task(self._emulator.port_let_go(name))
-            letting_go.add_done_callback(lambda _: terminal.hang_up())
-            parts.callback(letting_go.cancel)
-            server = await uninterrupted(self._serve_terminal(name, cols, rows, env))
-            parts.push_async_callback(self._end_terminal, terminal, server, f"{GROUP}/{name}")
+            async with self._explaining():
+                terminal = await self._open_terminal(name, parts, cols, rows, env)
             yield terminal
         finally:
             self._terminals.pop(name, None)
             await uninterrupted(parts.aclose())
+
+    async def _open_terminal(
+        self, name: str, parts: contextlib.AsyncExitStack, cols: int, rows: int, env: Mapping[str, str]
+    ) -> QemuTerminal:
+        place = await uninterrupted(parts.enter_async_context(self._emulator.plugged_port(name)))
+        terminal = await connect_terminal(str(place), cols, rows)
+        parts.callback(terminal.hang_up)
+        # QEMU keeps its end of the port when the server inside is killed.
+        letting_go = asyncio.create_task(self._emulator.port_let_go(name))
+        letting_go.add_done_callback(lambda _: terminal.hang_up())
+        parts.callback(letting_go.cancel)
+        server = await uninterrupted(self._serve_terminal(name, cols, rows, env))
+        parts.push_async_callback(self._end_terminal, terminal, server, f"{GROUP}/{name}")
+        return terminal
 
     async def put(self, files: Sequence[GuestFile]) -> None:
         for file in files:
@@ -149,21 +162,20 @@ class QemuMachine(Machine):
         raise MachineError(f"a file cannot be written in the machine: {said[0]}")
 
     async def checkpoint(self, into: Path, keep: Keep = Keep.FILES) -> Captured:
-        async with self._checkpointing:
-            with explained(self._home.files):
-                await self._end_terminals()
-                await self._take_excerpt(into)
-                if keep is Keep.FILES or not self._records:
-                    await uninterrupted(self._cut(into))
-                else:
-                    await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
-                await self._check_writes()
+        async with self._checkpointing, self._explaining():
+            await self._end_terminals()
+            await self._take_excerpt(into)
+            if keep is Keep.FILES or not self._records:
+                await uninterrupted(self._cut(into))
+            else:
+                await uninterrupted(self._cut_with_state(into, belongs=keep is Keep.STATE))
+            await self._check_writes()
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
     async def copy(self, into: Path) -> Captured:
         """QEMU writes everything that it holds of the disk to the file when the machine stops. Secrets are put aside
         for that time: no layer may hold them."""
-        async with self._checkpointing:
+        async with self._checkpointing, self._explaining():
             await uninterrupted(self._copy_disk(into / LAYER_DISK))
         return Captured(size_bytes=await in_thread(partial(_allocated, into)), files=0)
 
@@ -182,7 +194,8 @@ class QemuMachine(Machine):
     async def screenshot(self) -> bytes:
         picture = self._home.files / f"screen-{secrets.token_hex(6)}.png"
         try:
-            await self._emulator.screenshot(picture)
+            async with self._explaining():
+                await self._emulator.screenshot(picture)
             return await in_thread(picture.read_bytes)
         finally:
             picture.unlink(missing_ok=True)
@@ -191,7 +204,8 @@ class QemuMachine(Machine):
         await self._emulator.set_screen_password(password)
 
     async def view_screen(self) -> Viewer:
-        return await connect_screen(self._emulator.places.screen)
+        async with self._explaining():
+            return await connect_screen(self._emulator.places.screen)
 
     async def run_quickly(self, argv: Sequence[str], *, stdin: bytes = b"") -> str:
         """Runs a short program of our own, outside of what is frozen. Raises MachineError with what it said."""
@@ -288,7 +302,8 @@ class QemuMachine(Machine):
 
     async def _cut_with_state(self, into: Path, *, belongs: bool) -> None:
         """The same, and the running state beside it: commands are frozen, and stay so in what is captured. Memory is
-        copied before the machine is stopped, and what changed meanwhile after."""
+        copied before the machine is stopped, and what changed meanwhile after. A machine that goes on from the state of
+        one that was about to end would end."""
         memory = into / state.MEMORY
         try:
             await self._freeze("1")
@@ -302,7 +317,9 @@ class QemuMachine(Machine):
             finally:
                 await self._emulator.go_on()
         finally:
-            await self._freeze("0")
+            is_going = await self._thaw()
+        if is_going:
+            raise MachineLostError("the machine was switched off or rebooted from inside", code=POWERED_OFF)
         await keep_disks([finished], into / LAYER_DISK)
         await in_thread(partial(state.write_record, into, self._hardware, belongs=belongs))
 
@@ -324,6 +341,11 @@ class QemuMachine(Machine):
 
     async def _freeze(self, value: str) -> None:
         await self.run_quickly(["/bin/sh", "-c", f"echo {value} >{GROUP}/cgroup.freeze"])
+
+    async def _thaw(self) -> bool:
+        """Whether the machine is about to be switched off or rebooted (`payload/ingot-going.service`)."""
+        script = f"echo 0 >{GROUP}/cgroup.freeze; [ ! -e /run/ingot-going ] || echo it is"
+        return bool(await self.run_quickly(["/bin/sh", "-c", script]))
 
 
 def _allocated(directory: Path) -> int:
