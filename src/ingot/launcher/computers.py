@@ -142,7 +142,6 @@ class Computers:
             await tracked.note(status=ComputerStatus.STOPPED)
             return tracked.computer
         tracked.set(status=ComputerStatus.STOPPING, wanted=False, error=None)
-        await tracked.note()
         await self._greet(self._work(tracked, self._stop(tracked)))
         return tracked.computer
 
@@ -153,7 +152,6 @@ class Computers:
             return await self.start(account, computer_id)
         tracked.refuse_run("restarted")
         tracked.set(status=ComputerStatus.RESTARTING, error=None)
-        await tracked.note()
         await self._greet(self._work(tracked, self._restart(tracked)))
         return tracked.computer
 
@@ -287,7 +285,7 @@ class Computers:
             try:
                 async with asyncio.timeout(_COPYING):
                     await source.life.use.copy(new.place)
-            except (TimeoutError, IngotError) as error:
+            except (TimeoutError, IngotError, OSError) as error:
                 why = str(error) or f"it takes longer than {_COPYING:g} s"
                 raise ConflictError(f"the computer cannot be copied: {why}", code="copy_failed") from error
             clone.set(layers=(*clone.computer.layers, await self._own.keep(new)))
@@ -309,11 +307,15 @@ class Computers:
             raise ConflictError("the server ends", hint="try again when it is back", code="not_running")
 
     async def _stop(self, tracked: Tracked) -> None:
+        await tracked.note()
         assert tracked.life is not None
         if not await tracked.life.end(Ending.STOP):
             raise ConflictError(tracked.computer.error or "it cannot be stopped", code="stop_failed")
+        if tracked.computer.status is ComputerStatus.RESTARTING:  # a reboot from inside had come first
+            await tracked.note(status=ComputerStatus.STOPPED, wanted=False)
 
     async def _restart(self, tracked: Tracked) -> None:
+        await tracked.note()
         assert tracked.life is not None
         if not await tracked.life.end(Ending.RESTART):
             raise ConflictError(tracked.computer.error or "it cannot be stopped", code="stop_failed")

@@ -74,7 +74,8 @@ class Life:
         """Ends a computer that runs, its files kept. True when nothing of its machine is left; False when its files
         cannot be kept, so that it runs on and says why in `error`."""
         self._verdict = verdict = asyncio.get_running_loop().create_future()
-        self._ending = ending
+        if self._ending is not Ending.DROP:
+            self._ending = ending
         self.use.ending.set()
         await asyncio.wait([verdict, self.task], return_when=asyncio.FIRST_COMPLETED)
         return verdict.result() if verdict.done() else True
@@ -207,6 +208,8 @@ class Life:
             raise
         except (IngotError, OSError) as error:
             log.warning("a computer's files cannot be kept: %s", error, extra={"computer": self._tracked.computer.id})
+            if self._ending is Ending.DROP:
+                return True
             self._mark(ComputerStatus.STARTING, wanted=True, machine=machine.id, error=f"it cannot be stopped: {error}")
             if ending is Ending.CLOSE:
                 self._abandon(machine)

@@ -33,6 +33,7 @@ class OwnLayers:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._beginning = asyncio.Lock()
 
     def path(self, name: str) -> Path:
         """The directory that `Backend.open` takes as one element of a stack."""
@@ -42,10 +43,11 @@ class OwnLayers:
     async def making(self, computer_id: str) -> AsyncIterator[NewLayer]:
         """A place for the computer's next layer; removed on the way out unless `keep` was called. What a killed server
         left at that place is removed first."""
-        new = await asyncio.to_thread(self._next, computer_id)
-        await remove_tree(new.place)
-        try:
+        async with self._beginning:
+            new = await in_thread(lambda: self._next(computer_id))
+            await remove_tree(new.place)
             new.place.mkdir()
+        try:
             yield new
         finally:
             await asyncio.shield(self._discard(new))
@@ -68,15 +70,13 @@ class OwnLayers:
         for name in names:
             if name not in needed:
                 await remove_tree(self.path(name))
-                with contextlib.suppress(OSError):
-                    self.path(name).parent.rmdir()
+                await self._leave(self.path(name).parent)
 
     async def remove_those_of(self, computer_id: str, needed: Collection[str]) -> None:
         """Removes all that were made for a computer, finished or not, but the `needed`."""
         home = self._directory / computer_id
         await self.remove([f"{computer_id}/{place.name}" for place in home.glob("*")], needed)
-        with contextlib.suppress(OSError):
-            home.rmdir()
+        await self._leave(home)
 
     async def sweep(self, needed: Collection[str]) -> None:
         """Removes everything but the `needed`: what a server that was killed was making or removing."""
@@ -99,5 +99,10 @@ class OwnLayers:
 
     async def _discard(self, new: NewLayer) -> None:
         await remove_tree(new.place)
-        with contextlib.suppress(OSError):
-            new.place.parent.rmdir()
+        await self._leave(new.place.parent)
+
+    async def _leave(self, home: Path) -> None:
+        """Removes a computer's directory when it is empty, but not while a layer begins in it."""
+        async with self._beginning:
+            with contextlib.suppress(OSError):
+                home.rmdir()

@@ -14,7 +14,7 @@ from ingot.errors import DeadlineError, MachineError, MachineLostError
 from ingot.machine.environment import DEFAULT_ENVIRONMENT
 from ingot.machine.qemu.control import Control
 from ingot.machine.qemu.hardware import PORTS, Places
-from ingot.machine.qemu.helper import Helper, command_head
+from ingot.machine.qemu.helper import Helper, NotStartedError, command_head
 from ingot.machine.qemu.output import End
 from ingot.machine.qemu.ports import Port, Ports, nowhere
 from ingot.machine.threads import uninterrupted
@@ -24,7 +24,7 @@ from ingot.records.machine import Command
 GROUP = "/sys/fs/cgroup/system.slice/ingot.service"
 _PROGRAMS = "/usr/lib/ingot/machine"
 _KILL, _KILLS = 5.0, 5
-_KILLED = 137
+_KILLED, _NOT_STARTED = 137, 126
 _QUICK = 60.0
 _QUICK_POLL = 0.01
 _BUSY = f"not started: the machine runs {PORTS} commands already, and none of them ended in time\n".encode()
@@ -50,6 +50,9 @@ class Commands:
             return End(_KILLED, 0, disk_full=False), True
         try:
             return await self._run(command, sink, port, runs, begun + command.timeout - time.monotonic())
+        except NotStartedError as error:
+            await sink(f"not started: {error}\n".encode())
+            return End(_NOT_STARTED, 0, disk_full=False), False
         finally:
             self._ports.give_back(port)
 
@@ -103,7 +106,9 @@ class Commands:
         except BaseException as error:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-            if not isinstance(error, MachineLostError):
+            if isinstance(error, NotStartedError):
+                port.asked = False
+            elif not isinstance(error, MachineLostError):
                 await uninterrupted(self._give_up(group, port))
             raise
         if process is not None:

@@ -8,13 +8,17 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ingot.errors import MachineLostError
+from ingot.errors import MachineError, MachineLostError
 from ingot.machine.threads import uninterrupted
 from ingot.records.machine import Command
 
 _DEADLINE = 60.0
 _GONE = "the machine is gone: it did not answer its host"
 _TRIES, _QUICK = 10, 40_000_000
+
+
+class NotStartedError(MachineError):
+    """The machine has no process for a command."""
 
 
 class Helper:
@@ -55,10 +59,11 @@ class Helper:
 
     async def start(self, port: int, nonce: str, head: bytes, stdin: bytes) -> None:
         """Has it start a command whose output comes through a port. It wants head and input through that port, not
-        before the command's begin has come: until then the port may be that of the command before."""
+        before the command's begin has come: until then the port may be that of the command before. Raises
+        NotStartedError."""
         said = await self._answer(f"run {port} {nonce} {len(head)} {len(stdin)}")
         if said != "ok":
-            raise MachineLostError(f"the machine could not start a command: {said}")
+            raise NotStartedError(said.removeprefix("failed: "))
 
     async def close(self) -> None:
         if self._link is not None:
