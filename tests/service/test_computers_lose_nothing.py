@@ -12,9 +12,12 @@ import pytest
 from house import ACCOUNT, House, house
 
 from ingot.errors import ConflictError, HostError, MachineLostError
+from ingot.launcher.recovery import take_up
 from ingot.machine.contract import POWERED_OFF, REBOOTED
 from ingot.machine.scripted import Scripted
 from ingot.records.computer import Computer, ComputerStatus
+from ingot.records.layer import Golden
+from ingot.records.ref import Ref
 
 NOTE = "/srv/note"
 SCRIPT = {
@@ -114,6 +117,43 @@ async def test_a_computer_that_is_rebooted_again_and_again_comes_to_rest(tmp_pat
         assert now.error == "it was rebooted from inside 5 times in a row, each time within 60 s"
         assert not now.wanted
         assert (await home.computers.start(ACCOUNT, computer.id)).error is None
+        assert await has_its_note(home, computer)
+
+
+async def test_a_clone_of_a_computer_that_begins_to_restart_leaves_its_machine_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, asked, restarts = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    async with house(tmp_path, {**SCRIPT, "on_shutdown": Scripted(until=release)}) as home:
+        computer = await written(home)
+        golden = home.computers._supplies.golden
+
+        async def ask_slowly(ref: Ref, key: str) -> Golden:
+            asked.set()
+            await restarts.wait()
+            return await golden(ref, key)
+
+        with monkeypatch.context() as slow:
+            slow.setattr(home.computers._supplies, "golden", ask_slowly)
+            cloning = asyncio.create_task(home.computers.clone(ACCOUNT, computer.id))
+            await asked.wait()
+        restarting = asyncio.create_task(home.computers.restart(ACCOUNT, computer.id))
+        await home.until(computer.id, ComputerStatus.RESTARTING)
+        restarts.set()
+        with pytest.raises(ConflictError, match="the computer is restarting"):
+            await cloning
+        release.set()
+        assert (await restarting).error is None
+        assert await has_its_note(home, computer)
+
+
+async def test_files_are_not_taken_from_a_machine_that_runs(tmp_path: Path) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer = await written(home)
+        tracked = home.computers._entries[computer.id]
+        before = tracked.computer
+        await take_up(tracked, home.backend, home.own)
+        assert tracked.computer == before
         assert await has_its_note(home, computer)
 
 

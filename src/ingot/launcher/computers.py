@@ -162,6 +162,7 @@ class Computers:
         source.check_settled()
         self._check_room()
         await self._supplies.golden(source.computer.ref, source.computer.golden_key)
+        source.check_settled()
         if source.computer.status is not ComputerStatus.RUNNING:
             await take_up(source, self._backend, self._own)
         source.check_settled()  # as it is now

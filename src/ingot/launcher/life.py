@@ -48,8 +48,8 @@ class Ending(Enum):
 
 
 class Life:
-    """`settled` is set when the computer runs for the first time, or is over; `use` is what users do meanwhile. The row
-    is written as it changes."""
+    """`settled` is set when the computer runs for the first time, or is over; `use` is what users do meanwhile,
+    `has_machine` whether there is a machine, also one that only begins or ends. The row is written as it changes."""
 
     def __init__(self, tracked: Tracked, start: Start, backend: Backend, own: OwnLayers, merging: Merging) -> None:
         self.settled = asyncio.Event()
@@ -61,7 +61,7 @@ class Life:
         self._merging = merging
         self._ending: Ending | None = None
         self._verdict: asyncio.Future[bool] | None = None
-        self._ran = self._abandoned = False
+        self.has_machine = self._ran = self._abandoned = False
         self._began = 0.0
         self.task = asyncio.create_task(self._live(), name=f"computer {tracked.computer.instance_id}")
         self.task.add_done_callback(lambda _: self.settled.set())
@@ -110,6 +110,7 @@ class Life:
             log.exception("computer failed", extra={"action": "computer_failed", "computer": computer.id})
             failure = await self._take_up_after(error)
         finally:
+            self.has_machine = False
             self.use.forget()
             self._start = replace(self._start, secrets={})
             await self._close(failure)
@@ -118,6 +119,7 @@ class Life:
     async def _losing_nothing(self, machine: Machine) -> AsyncIterator[None]:
         """A machine whose end comes before its files are kept leaves its disk behind, and its row names it. The row of
         any other forgets it before it is removed: there is nothing then that a later server could recover."""
+        self.has_machine = True
         try:
             yield
         except BaseException:
@@ -134,6 +136,7 @@ class Life:
 
     async def _take_up(self) -> None:
         """What an abandoned machine left, unless the server ends: the next one does it then."""
+        self.has_machine = False
         if self._abandoned and self._ending is not Ending.CLOSE:
             self._mark(ComputerStatus.STOPPING)
             await take_up(self._tracked, self._backend, self._own)

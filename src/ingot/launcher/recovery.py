@@ -47,14 +47,17 @@ async def recover_computers(backend: Backend, records: ComputerRecords, own: Own
 
 
 async def take_up(tracked: Tracked, backend: Backend, own: OwnLayers) -> None:
-    """What a computer that is off wrote before becomes a layer, where that is still to be done. Raises ConflictError
-    `files_pending` when it cannot be done now; then nothing has changed."""
+    """What a computer that is off wrote before becomes a layer, where that is still to be done; one that has come on
+    meanwhile is left alone. Raises ConflictError `files_pending` when it cannot be done now; then nothing has
+    changed."""
     async with tracked.taking_up:
-        machine = tracked.computer.machine
-        if machine is None:
+        before, machine = tracked.computer, tracked.computer.machine
+        if machine is None or tracked.has_machine:
             return
-        found = await _without_machine(tracked.computer, backend, own)
-        tracked.set(layers=found.layers, machine=None, status=found.status, error=found.error)
+        found = await _without_machine(before, backend, own)
+        tracked.set(layers=found.layers, machine=None)
+        if tracked.computer.status is before.status:
+            tracked.set(status=found.status, error=found.error)
         await tracked.save()
         await _discard(backend, machine)
 

@@ -38,6 +38,11 @@ class Tracked:
         alive = self.life is not None and not self.life.task.done()
         return alive or (self.work is not None and not self.work.done())
 
+    @property
+    def has_machine(self) -> bool:
+        """Whether a machine of it is there, in whatever state."""
+        return self.life is not None and self.life.has_machine
+
     def check_settled(self) -> None:
         """Raises ConflictError while it changes."""
         status = self.computer.status
