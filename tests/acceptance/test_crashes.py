@@ -137,10 +137,10 @@ def test_sigterm_ends_the_server_soon_and_the_build_goes_on_later(survivor: Serv
     with survivor.watch(ref) as watch:
         watch.until(line="begun")
         asked = time.monotonic()
-        status = survivor.end(signal.SIGTERM, within=20)
+        status = survivor.end(signal.SIGTERM, within=10)
         while watch.read():
             pass
-    assert time.monotonic() - asked < 20
+    assert time.monotonic() - asked < 10
     assert status == 0
     assert not watch.lost, "the stream was ended in order"
     assert watch.rest == b""

@@ -17,7 +17,7 @@ from tests.acceptance.server import KEY
 
 WATCHERS = 1000
 PATIENCE = Patience(give_up_after=300)
-_EXIT = 20.0
+_EXIT = 10.0
 
 
 async def watch(client: Client, ref: Ref, connected: asyncio.Semaphore) -> list[str]:

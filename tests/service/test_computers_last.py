@@ -82,6 +82,17 @@ async def test_while_it_changes_other_changes_are_refused(tmp_path: Path) -> Non
         await home.until(computer.id, ComputerStatus.RUNNING)
 
 
+async def test_a_computer_that_only_starts_when_its_server_ends_is_started_by_the_next(tmp_path: Path) -> None:
+    release = asyncio.Event()
+    async with house(tmp_path, {"on_resume": Scripted(until=release)}, greeting=0.1) as home:
+        computer = await home.launch()
+        assert computer.status is ComputerStatus.STARTING
+        await home.computers.aclose()
+        release.set()
+        await home.next_server()
+        assert (await home.until(computer.id, ComputerStatus.RUNNING)).error is None
+
+
 async def test_a_slow_stop_is_answered_as_stopping_and_goes_on(tmp_path: Path) -> None:
     release = asyncio.Event()
     async with house(tmp_path, {"on_shutdown": Scripted(until=release)}, greeting=2) as home:

@@ -158,8 +158,9 @@ class Life:
         if failure is not None:
             self._mark(ComputerStatus.ERROR, wanted=False, error=failure)
         else:
-            is_wanted = self._ending in (Ending.RESTART, Ending.CLOSE)
-            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED), wanted=is_wanted)
+            if self._ending is not None:  # one that a server's end cut short as it started is still to run
+                self._tracked.set(wanted=self._ending in (Ending.RESTART, Ending.CLOSE))
+            self._mark(_AFTER.get(self._ending, ComputerStatus.STOPPED))
         await self._tracked.note()
 
     async def _begin(self, machine: Machine) -> None:
