@@ -20,6 +20,8 @@ Sink = Callable[[bytes], Awaitable[None]]
 
 _KEPT = 64 * 1024
 _KILL_GRACE = 5.0
+# The kernel tells nothing of a parent that had ended before it was asked to: it is looked at once more after that.
+_UNLESS_LEFT = '[ "$PPID" = "$0" ] && exec "$@"'
 
 
 async def run(
@@ -32,6 +34,7 @@ async def run(
     sink: Sink | None = None,
     check: bool = True,
     pass_fds: Sequence[int] = (),
+    dies_with_us: bool = False,
 ) -> tuple[int, bytes]:
     """Runs `argv` to its end and returns (status, output): both streams together, the last 64 KiB of them
     when a `sink` took them as they came, everything otherwise.
@@ -39,7 +42,7 @@ async def run(
     Raises CommandError for a status other than 0 (unless `check` is off), DeadlineError after `timeout`
     seconds, HostError when the program is not installed. On every way out the process group is gone.
     """
-    async with started(argv, stdin=stdin, env=env, cwd=cwd, pass_fds=pass_fds) as process:
+    async with started(argv, stdin=stdin, env=env, cwd=cwd, pass_fds=pass_fds, dies_with_us=dies_with_us) as process:
         try:
             async with asyncio.timeout(timeout):
                 output = await _drain(process, stdin, sink)
@@ -59,14 +62,16 @@ async def started(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    dies_with_us: bool = False,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process in a session of its own, with stdout and stderr in one pipe; killed, with its whole group,
-    on the way out. `stdin`: bytes to come (a pipe), None for a pipe that stays with the caller, or a descriptor."""
+    on the way out, and with `dies_with_us` also when this process is killed. `stdin`: bytes to come (a pipe), None for
+    a pipe that stays with the caller, or a descriptor."""
     if not isinstance(stdin, int):
         stdin = asyncio.subprocess.DEVNULL if stdin == b"" else asyncio.subprocess.PIPE
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv,
+            *(_bound(argv) if dies_with_us else argv),
             stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -81,6 +86,10 @@ async def started(
         yield process
     finally:
         await asyncio.shield(_end(process))
+
+
+def _bound(argv: Sequence[str]) -> list[str]:
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _UNLESS_LEFT, str(os.getpid()), *argv]
 
 
 async def _drain(process: asyncio.subprocess.Process, stdin: bytes, sink: Sink | None) -> bytes:

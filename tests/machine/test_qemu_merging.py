@@ -123,15 +123,19 @@ async def test_no_daemon_outlives_a_killed_server(tmp_path: Path) -> None:
     server = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
     assert server.stdout is not None
     assert await asyncio.wait_for(server.stdout.readline(), 60) == b"pulling\n"
-    daemons = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if runs(pid, tmp_path / "half")]
-    assert daemons
-    server.send_signal(signal.SIGKILL)
-    await server.wait()
     async with asyncio.timeout(60):
-        while any(runs(pid, tmp_path / "half") for pid in daemons):
+        while not daemons(tmp_path / "half"):  # what starts it becomes it
+            await asyncio.sleep(0.02)
+        server.send_signal(signal.SIGKILL)
+        await server.wait()
+        while daemons(tmp_path / "half"):
             await asyncio.sleep(0.02)
     await merge_disks(disks[1:], tmp_path / "merged")
     assert content([disks[0], tmp_path / "merged"]) == expected == content(disks)
+
+
+def daemons(disk: Path) -> list[int]:
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if runs(pid, disk)]
 
 
 def runs(process: int, disk: Path) -> bool:

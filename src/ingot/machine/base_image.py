@@ -32,7 +32,6 @@ _TIMEOUT = 1200.0
 
 # A PID namespace of its own that ends with the process that waits for it, which ends with this server: or a
 # killed server's mmdebstrap would go on writing where the next one begins.
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _WITH_ALL_IT_STARTS = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
 
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -93,11 +92,12 @@ async def make_tree(
     """Makes the tree in the new directory `tree`, with the packages `more` too; `sink` gets progress as it comes.
     `hook` is a shell command that runs while packages can still be fetched; it finds the tree as `$1`. Raises
     HostError with the end of what mmdebstrap said when it fails."""
-    argv = [*await _dies_with_us(), "mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase"]
+    argv = ["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase"]
     argv += ["--verbose", f"--include={','.join((*_PACKAGES, *more))}", '--aptopt=APT::Install-Recommends "false"']
     argv += [f"--customize-hook={hook}"] if hook else []
     try:
-        await run([*argv, _SUITE, str(tree), *([mirror] if mirror else [])], timeout=_TIMEOUT, sink=sink)
+        argv += [_SUITE, str(tree), *([mirror] if mirror else [])]
+        await run([*await _in_a_namespace(), *argv], timeout=_TIMEOUT, sink=sink, dies_with_us=True)
         await sink(b"adding the account, certificates and settings\n")
         await in_thread(lambda: _furnish(tree, ca_bundle))
         await run(["chroot", str(tree), *_ACCOUNT], timeout=60, sink=sink)
@@ -109,10 +109,10 @@ async def make_tree(
         ) from error
 
 
-async def _dies_with_us() -> Sequence[str]:
+async def _in_a_namespace() -> Sequence[str]:
     """Where a PID namespace cannot be had, what mmdebstrap itself started may outlive a killed server."""
     status, _ = await run([*_WITH_ALL_IT_STARTS, "true"], timeout=10, check=False)
-    return (*_DIES_WITH_US, *_WITH_ALL_IT_STARTS) if status == 0 else _DIES_WITH_US
+    return _WITH_ALL_IT_STARTS if status == 0 else ()
 
 
 def _furnish(tree: Path, ca_bundle: Path | None) -> None:

@@ -108,9 +108,9 @@ async def make_base(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink)
 async def _make_as_own_root(into: Path, ca_bundle: Path | None, mirror: str, sink: Sink) -> Captured:
     """Files of many owners are made, and a file system with root's: in a namespace where this user is root."""
     maker = [sys.executable, "-m", "ingot.machine.qemu.base_maker", str(into), str(ca_bundle or ""), mirror]
-    argv = ["setpriv", "--pdeathsig", "KILL", *as_own_root(alone=True), *maker]
+    argv = [*as_own_root(alone=True), *maker]
     try:
-        _, said = await run(argv, timeout=_MAKING, sink=sink)
+        _, said = await run(argv, timeout=_MAKING, sink=sink, dies_with_us=True)
     except CommandError as error:
         why = f"the base of virtual machines cannot be made: {error}"
         raise HostError(why, hint=f"see the lines above; or set ids aside: {REMEDY}") from error

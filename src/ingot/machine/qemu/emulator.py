@@ -181,7 +181,7 @@ class Emulator:
 @contextlib.asynccontextmanager
 async def running(argv: Sequence[str], places: Places) -> AsyncIterator[Emulator]:
     """QEMU within the context. It ends with this server, however that ends. Raises MachineLostError, HostError."""
-    async with started(["setpriv", "--pdeathsig", "KILL", *argv]) as process:
+    async with started(argv, dies_with_us=True) as process:
         emulator = Emulator(process, places)
         try:
             await emulator.connect()

@@ -47,9 +47,9 @@ async def merge_disks(disks: Sequence[Path], into: Path) -> None:
     node = {"node-name": "merged", "driver": "qcow2", "file": image, "backing": chain_node(disks)}
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        argv = ["setpriv", "--pdeathsig", "KILL", "qemu-storage-daemon", "--blockdev", json.dumps(node)]
+        argv = ["qemu-storage-daemon", "--blockdev", json.dumps(node)]
         argv += ["--chardev", f"socket,id=control,fd={theirs.fileno()}", "--monitor", "control"]
-        async with started(argv, pass_fds=[theirs.fileno()]) as process:
+        async with started(argv, pass_fds=[theirs.fileno()], dies_with_us=True) as process:
             theirs.close()
             try:
                 async with asyncio.timeout(_DEADLINE):
