@@ -150,7 +150,7 @@ async def test_a_clone_of_a_computer_that_begins_to_restart_leaves_its_machine_a
 async def test_files_are_not_taken_from_a_machine_that_runs(tmp_path: Path) -> None:
     async with house(tmp_path, SCRIPT) as home:
         computer = await written(home)
-        tracked = home.computers._entries[computer.id]
+        tracked = home.computers._fleet.find(computer.account, computer.id)
         before = tracked.computer
         await take_up(tracked, home.backend, home.own)
         assert tracked.computer == before
