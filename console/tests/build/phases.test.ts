@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { strip, stripOf } from "../../src/build/phases.ts";
 import { kindOf, kindOfAll, kindOfBuild } from "../../src/build/standing.ts";
-import type { Attempt, BuildObject } from "../../src/build/api.ts";
+import type { Attempt } from "../../src/build/api.ts";
+import type { Build } from "../../src/api/types.ts";
 import type { End, Phase, Section } from "../../src/log/types.ts";
 
 function section(phase: Phase, began: number, first = -1): Section {
@@ -50,7 +51,7 @@ test("where the log is gone, the manifest's times and the phase reached are told
 test("the log's end is the truth, then the attempt, then the build object", () => {
   const end = { result: "cancelled" } as End;
   const attempt = { state: "running", result: null } as Attempt;
-  const build = { status: "building", started_at: null } as BuildObject;
+  const build = { status: "building", started_at: null } as Build;
   assert.equal(kindOfAll(attempt, build, end), "cancelled");
   assert.equal(kindOfAll(attempt, build, null), "running");
   assert.equal(kindOfAll(undefined, build, null), "queued");
@@ -59,7 +60,7 @@ test("the log's end is the truth, then the attempt, then the build object", () =
 });
 
 test("a build whose last attempt failed beside an earlier golden is not ready", () => {
-  const of = (code: string) => ({ status: "ready", failure: { code } }) as unknown as BuildObject;
+  const of = (code: string) => ({ status: "ready", failure: { code } }) as unknown as Build;
   assert.equal(kindOfBuild(of("step_failed")), "failed");
   assert.equal(kindOfBuild(of("queue_expired")), "timed_out");
   assert.equal(kindOfBuild(of("cancelled")), "cancelled");

@@ -67,8 +67,9 @@ withBrowser("as many as there are places have one: those that were seen last", a
   await opened(browser, "abcd");
   assert.equal(browser.placed, "abcd");
   await opened(browser, "ef");
-  assert.equal(browser.placed, "cdef");
-  assert.equal(browser.placed.length, PLACES);
+  const placed: string = browser.placed;
+  assert.equal(placed, "cdef");
+  assert.equal(placed.length, PLACES);
 });
 
 withBrowser("what is in view comes before what is not, and gets its place at once", async (browser) => {
