@@ -405,7 +405,7 @@ async def running_server(
         )
         async with listening(services, port) as url:
             headers = {"Authorization": f"Bearer {key}"}
-            async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False) as http:
+            async with httpx2.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=60) as http:
                 server = Server(url, services, builds, computers, held, building, http, logs, key)
                 yield server
         await vitals.aclose()

@@ -208,7 +208,7 @@ async def test_health_readiness_and_figures_need_no_key(server: Server) -> None:
     server.services.metrics.count_build(Result.READY, 12.3)
     await server.publish()
     await server.http.post("/api/templates/default/hello/1.0.0/build")
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as anyone:
+    async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as anyone:
         assert (await anyone.get("/healthz")).json() == {"status": "ok"}
         assert (await anyone.get("/readyz")).json() == {"status": "ready"}
         page = await anyone.get("/metrics")

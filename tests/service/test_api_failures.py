@@ -69,7 +69,7 @@ def assert_envelope(answer: httpx2.Response, status: int, text: str = "") -> dic
 async def test_without_a_key_it_is_401_whatever_else_is_wrong(
     server: Server, method: str, path: str, scope: str
 ) -> None:
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as anyone:
+    async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as anyone:
         answer = await anyone.request(method, fill(path), content=b"{nonsense")
         assert_envelope(answer, 401, "Missing API key; send the header")
         assert answer.headers["WWW-Authenticate"] == "Bearer"

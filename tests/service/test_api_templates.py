@@ -191,7 +191,7 @@ async def test_another_accounts_template_is_not_there(server: Server) -> None:
 
 
 async def test_the_schema_is_public_cacheable_and_for_any_page(server: Server) -> None:
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as anyone:
+    async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as anyone:
         answer = await anyone.get("/api/template-schema", headers={"Origin": "https://editor.example"})
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/schema+json")
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

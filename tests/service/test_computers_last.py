@@ -72,8 +72,7 @@ async def test_off_is_hook_then_services_then_no_secrets(tmp_path: Path) -> None
 async def test_while_it_changes_other_changes_are_refused(tmp_path: Path) -> None:
     release = asyncio.Event()
     async with house(tmp_path, {"on_resume": Scripted(until=release)}, greeting=2) as home:
-        computer = await home.launch()
-        assert computer.status is ComputerStatus.STARTING
+        computer = await home.until((await home.launch()).id, ComputerStatus.STARTING)
         for change in (home.computers.start, home.computers.stop, home.computers.clone):
             with pytest.raises(ConflictError, match="the computer is starting; try again when it is not") as caught:
                 await change(ACCOUNT, computer.id)
@@ -85,8 +84,7 @@ async def test_while_it_changes_other_changes_are_refused(tmp_path: Path) -> Non
 async def test_a_computer_that_only_starts_when_its_server_ends_is_started_by_the_next(tmp_path: Path) -> None:
     release = asyncio.Event()
     async with house(tmp_path, {"on_resume": Scripted(until=release)}, greeting=0.1) as home:
-        computer = await home.launch()
-        assert computer.status is ComputerStatus.STARTING
+        computer = await home.until((await home.launch()).id, ComputerStatus.STARTING)
         await home.computers.aclose()
         release.set()
         await home.next_server()
@@ -190,9 +188,8 @@ async def test_a_computer_whose_files_cannot_be_kept_runs_on_and_says_so(tmp_pat
 
 async def test_an_idle_computer_stops_and_keeps_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingot.launcher.supplies._MINUTE", 2)
-    async with house(tmp_path, WRITE) as home:
+    async with house(tmp_path, {"on_resume": WRITE["write"]}) as home:
         computer = await home.launch(auto_stop_minutes=1)
-        await sh(home, computer, "write")
         stopped = await home.until(computer.id, ComputerStatus.STOPPED)
         assert (stopped.wanted, stopped.layers) == (False, (f"{computer.id}/1",))
         assert home.backend.running == []

@@ -106,7 +106,7 @@ async def test_another_account_sees_nothing(tmp_path: Path) -> None:
 
 async def test_an_idle_test_run_ends_by_itself_but_not_under_a_command(tmp_path: Path) -> None:
     release = asyncio.Event()
-    async with house(tmp_path, {"long": Scripted((b"done",), until=release)}, idle=1) as home:
+    async with house(tmp_path, {"long": Scripted((b"done",), until=release)}, idle=3) as home:
         computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         work = asyncio.create_task(home.computers.bash(ACCOUNT, computer.id, "long", 30))
         idle = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
@@ -175,8 +175,8 @@ async def test_a_hook_that_fails_is_told_and_the_computer_runs(tmp_path: Path) -
 
 async def test_a_slow_start_is_shown_and_can_be_ended(tmp_path: Path) -> None:
     async with house(tmp_path, {"on_resume": Scripted(until=asyncio.Event())}, greeting=2) as home:
-        computer = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
-        assert computer.status is ComputerStatus.STARTING
+        computer = await home.launch(test_run=True)
+        await home.until(computer.id, ComputerStatus.STARTING)
         with pytest.raises(ConflictError, match="the computer is starting; commands need one that is running"):
             await home.computers.bash(ACCOUNT, computer.id, "true", 5)
         await home.computers.delete(ACCOUNT, computer.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from house import ACCOUNT, House, house
 
 from ingot.errors import ConflictError, HostError, MachineLostError
+from ingot.launcher.own_layers import NewLayer
 from ingot.launcher.recovery import take_up
 from ingot.machine.contract import POWERED_OFF, REBOOTED
 from ingot.machine.scripted import Scripted
@@ -32,7 +34,7 @@ PENDING = (
 
 async def written(home: House) -> Computer:
     """A computer that runs and wrote something."""
-    computer = await home.launch()
+    computer = await home.until((await home.launch()).id, ComputerStatus.RUNNING)
     await home.computers.bash(ACCOUNT, computer.id, "write", 5)
     return computer
 
@@ -47,6 +49,12 @@ async def crashed(home: House) -> Computer:
     computer = replace(computer, machine="m-1", wanted=True, layers=())
     await home.records.save(computer)
     return computer
+
+
+async def until_gone(home: House, run: Computer) -> None:
+    async with asyncio.timeout(60):
+        while run.id in [one.id for one in await home.computers.list(ACCOUNT)]:
+            await asyncio.sleep(0.01)
 
 
 async def has_its_note(home: House, computer: Computer) -> bool:
@@ -88,7 +96,7 @@ async def test_a_machine_that_ends_by_itself_is_noticed(tmp_path: Path) -> None:
         for computer in (off, gone):
             await home.computers.start(ACCOUNT, computer.id)
             assert await has_its_note(home, computer)
-        assert run.id not in [one.id for one in await home.computers.list(ACCOUNT)]
+        await until_gone(home, run)
 
 
 async def test_a_computer_that_is_rebooted_from_inside_starts_again_with_its_files(tmp_path: Path) -> None:
@@ -102,7 +110,7 @@ async def test_a_computer_that_is_rebooted_from_inside_starts_again_with_its_fil
         again = await home.until(computer.id, ComputerStatus.RUNNING)
         assert (again.error, again.wanted, len(again.layers)) == (None, True, 1)
         assert await has_its_note(home, computer)
-        assert run.id not in [one.id for one in await home.computers.list(ACCOUNT)]
+        await until_gone(home, run)
         assert home.backend.remains == {}
 
 
@@ -240,6 +248,44 @@ async def test_a_clone_that_the_servers_end_stops_takes_nothing_from_its_source(
         fetched.set()
         with pytest.raises(ConflictError, match="the server ends"):
             await cloning
+        assert home.kept() == [f"{computer.id}/1"]
+
+
+async def test_a_clone_that_the_servers_end_meets_as_it_is_written_down_leaves_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(tmp_path, SCRIPT) as home:
+        computer, add = await written(home), home.records.add
+
+        async def add_late(clone: Computer) -> None:
+            await add(clone)
+            await home.computers.aclose()
+
+        monkeypatch.setattr(home.records, "add", add_late)
+        with pytest.raises(ConflictError, match="the server ends"):
+            await home.computers.clone(ACCOUNT, computer.id)
+        assert [one.id for one in await home.records.all()] == [computer.id]
+        assert home.kept() == [f"{computer.id}/1"]
+
+
+async def test_a_clone_of_one_that_is_restarted_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its layers are those of before, and what it runs on now has only what came after."""
+    async with house(tmp_path, SCRIPT) as home:
+        computer, making = await written(home), home.own.making
+
+        @contextlib.asynccontextmanager
+        async def made_slowly(clone_id: str) -> AsyncIterator[NewLayer]:
+            async with making(clone_id) as new:
+                if clone_id != computer.id:
+                    await home.computers.restart(ACCOUNT, computer.id)
+                yield new
+
+        monkeypatch.setattr(home.own, "making", made_slowly)
+        with pytest.raises(ConflictError, match="the computer cannot be copied"):
+            await home.computers.clone(ACCOUNT, computer.id)
+        assert await has_its_note(home, computer)
         assert home.kept() == [f"{computer.id}/1"]
 
 

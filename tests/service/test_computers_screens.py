@@ -107,10 +107,10 @@ async def test_no_more_than_some_viewers_at_a_time(tmp_path: Path, passwords: li
 
 
 async def test_who_is_watched_is_not_idle(tmp_path: Path, passwords: list[str]) -> None:
-    async with house(tmp_path, idle=1) as home:
+    async with house(tmp_path, idle=3) as home:
         run = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         async with home.computers.view(ACCOUNT, run.id):
-            await asyncio.sleep(2)
+            await asyncio.sleep(4)
             assert (await home.computers.get(ACCOUNT, run.id)).status is ComputerStatus.RUNNING
         async with asyncio.timeout(60):
             while await home.computers.list(ACCOUNT):

@@ -68,10 +68,10 @@ async def test_no_more_than_some_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_one_with_a_terminal_open_is_not_idle(tmp_path: Path) -> None:
-    async with house(tmp_path, idle=1) as home:
+    async with house(tmp_path, idle=3) as home:
         run = await home.computers.launch(ACCOUNT, home.item, home.golden.key, RUN)
         async with home.computers.terminal(ACCOUNT, run.id, 80, 24):
-            await asyncio.sleep(2)
+            await asyncio.sleep(4)
             assert (await home.computers.get(ACCOUNT, run.id)).status is ComputerStatus.RUNNING
         async with asyncio.timeout(60):
             while await home.computers.list(ACCOUNT):

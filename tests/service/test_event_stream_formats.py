@@ -22,7 +22,7 @@ async def stream(tmp_path: Path) -> AsyncIterator[Stream]:
 @pytest.fixture
 async def client(stream: Stream) -> AsyncIterator[httpx2.AsyncClient]:
     headers = {"Authorization": f"Bearer {KEY}"}
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{stream.port}", headers=headers) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{stream.port}", headers=headers, timeout=60) as client:
         yield client
 
 

@@ -113,6 +113,7 @@ def _explore(
         "base-url": server.url,
         "seed": 1,
         "request-timeout": 60,
+        "suppress-health-check": ["too_slow"],
         "cache": {"enabled": False},
         "continue-on-failure": True,
         "headers": {"Authorization": server.http.headers["Authorization"]},

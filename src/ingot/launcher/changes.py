@@ -62,16 +62,25 @@ class Changes:
                 undoing.pop_all()
         except BaseException:
             self._fleet.drop(computer)
-            await asyncio.shield(self._own.remove_those_of(computer.id, self._fleet.layers()))
+            await asyncio.shield(self._forget(computer))
             raise
         return tracked
 
+    async def _forget(self, computer: Computer) -> None:
+        try:
+            if not computer.test_run:
+                await self._records.remove(computer.id)
+        except IngotError:  # the next server tells of it that it cannot be started
+            log.exception("a computer's row cannot be removed", extra={"computer": computer.id})
+        await self._own.remove_those_of(computer.id, self._fleet.layers())
+
     async def _copy(self, source: Tracked, clone: Tracked) -> None:
-        assert source.life is not None
+        life = source.life  # what it wrote in a later one is not on the layers that the clone has
+        assert life is not None
         async with self._own.making(clone.computer.id) as new:
             try:
                 async with asyncio.timeout(_COPYING):
-                    await source.life.use.copy(new.place)
+                    await life.use.copy(new.place)
             except (TimeoutError, IngotError, OSError) as error:
                 why = str(error) or f"it takes longer than {_COPYING:g} s"
                 raise ConflictError(f"the computer cannot be copied: {why}", code="copy_failed") from error
