@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,6 +76,8 @@ from ingot.worker import Worker, Workshop
 log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS = 5
+_PORT_PASSES_ON = 2.0
+_KEEP_ALIVE = 75  # seconds: longer than proxies and clients keep an idle one, so that none sends on one that closes
 _DRAIN_SECONDS = 3
 
 
@@ -296,6 +300,7 @@ async def _serve(settings: Settings, origin: Mapping[str, str]) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
                 forwarded_allow_ips=list(settings.trusted_proxies),
                 **WEBSOCKETS,
@@ -341,13 +346,25 @@ def _handle_signals(server: uvicorn.Server) -> None:
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     try:
-        sock = listen(settings.host, settings.port)
+        sock = _listen(settings)
     except OSError as error:
         reason = error.strerror or error
         hint = "end what listens there, or choose another address with --listen"
         raise HostError(f"cannot listen on {settings.listen}: {reason}", hint=hint) from error
     with sock:
         yield sock
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """What a killed server was just starting may have its socket for a moment more."""
+    deadline = time.monotonic() + _PORT_PASSES_ON
+    while True:
+        try:
+            return listen(settings.host, settings.port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 async def _console_code(parts: Parts) -> str | None:

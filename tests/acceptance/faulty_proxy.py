@@ -59,7 +59,9 @@ async def proxied(url: str, fault: Fault) -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0))
     async with httpx2.AsyncClient(base_url=url, timeout=None, trust_env=False) as client:
         app = _Proxy(client, fault)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False, timeout_keep_alive=75)
+        )
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -198,7 +200,7 @@ async def _without_tail(pieces: Pieces, request: Request) -> Pieces:
 async def _late_end(pieces: Pieces, request: Request) -> Pieces:
     async for piece in pieces:
         if _is_end(piece):
-            await asyncio.sleep(5)
+            await asyncio.sleep(10)
         yield piece
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import httpx2
 
 from ingot.conformance.frames import Frame, check_frames, check_whole, read_frames, take_frames
 from tests.acceptance.host import HostWatch
+from tests.ports import held_port
 
 INGOT = Path(sys.executable).with_name("ingot")
 KEY = "sk_live_acceptance0000000000000000000000000000000"
@@ -38,7 +38,8 @@ class Server:
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port()
+        self._held = held_port()
+        self.port = int(self._held.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self.host = HostWatch(self.data)
         self.client = httpx2.Client(
@@ -108,6 +109,7 @@ class Server:
                 self.kill()
         self.client.close()
         self.host.close()
+        self._held.close()
 
     def _is_ready(self) -> bool:
         try:
@@ -286,8 +288,3 @@ def lines_of(frames: list[Frame], phase: str = "", source: str | None = "") -> l
 def dump(frames: list[Frame]) -> str:
     """For a person who reads a failed test."""
     return "\n".join(json.dumps(frame.data) for frame in frames[-40:])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])

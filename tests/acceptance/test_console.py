@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx2
 
 from tests.cli.conftest import INGOT, clean_environment
+from tests.ports import held_port
 
 _DEADLINE = 60.0
 
@@ -41,9 +41,8 @@ def started(home: Path, port: int) -> tuple[subprocess.Popen[bytes], int]:
 
 def test_the_first_start_on_a_terminal_prints_an_address_that_signs_in(tmp_path: Path) -> None:
     tmp_path.chmod(0o711)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    held = held_port()
+    port = held.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     for is_first in (True, False):
         process, terminal = started(tmp_path, port)
@@ -57,10 +56,11 @@ def test_the_first_start_on_a_terminal_prints_an_address_that_signs_in(tmp_path:
             process.terminate()
             assert process.wait(60) == 0
             os.close(terminal)
+    held.close()
 
 
 def sign_in(url: str, code: str) -> None:
-    with httpx2.Client(base_url=url, trust_env=False) as browser:
+    with httpx2.Client(base_url=url, trust_env=False, timeout=60) as browser:
         own = {"Origin": url}
         answer = browser.post("/api/session", json={"code": code}, headers=own)
         assert (answer.status_code, answer.json()["scopes"]) == (201, ["admin"])

@@ -30,7 +30,7 @@ PLACES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "boot": (template("echo one"), {"phase": "boot"}),
     "install, between steps": (template("echo one > /srv/one", _BULK), {"line": _BULK}),
     "install, in a step": (
-        template("echo one > /srv/one", "setsid sleep 700 & echo begun; sleep 4", "cat /srv/one"),
+        template("echo one > /srv/one", "setsid sleep 700 & echo begun; sleep 8", "cat /srv/one"),
         {"line": "begun"},
     ),
     "install, while services start": (template("true", apps=[_SERVICE]), {"line": "up"}),
@@ -132,7 +132,11 @@ def test_machines_of_a_dead_server_are_swept(survivor: Server) -> None:
 
 
 def test_sigterm_ends_the_server_soon_and_the_build_goes_on_later(survivor: Server) -> None:
-    ref = survivor.publish(template("echo one > /srv/one", "echo begun; sleep 3"))
+    ref = survivor.publish(
+        template(
+            "echo one > /srv/one", f"echo begun; until [ $(date +%s) -ge {int(time.time()) + 20} ]; do sleep 0.1; done"
+        )
+    )
     survivor.build(ref)
     with survivor.watch(ref) as watch:
         watch.until(line="begun")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import subprocess
 import time
 from pathlib import Path
@@ -21,7 +23,7 @@ def built(server: Server) -> tuple[str, list[Frame]]:
 
 
 def test_curl_sees_the_build_live_and_the_replay_has_the_same_bytes(server: Server, tmp_path: Path) -> None:
-    ref = server.publish(template("echo first; sleep 4; echo second", *pages("live", 2)))
+    ref = server.publish(template("echo first; sleep 10; echo second", *pages("live", 2)))
     started = server.build(ref)
     assert (started["status"], started["attempt"]) == ("building", 1)
 
@@ -101,7 +103,7 @@ def test_head_answers_the_streams_headers_and_ends(server: Server, built: tuple[
 
 
 def test_a_stream_that_is_not_followed_ends_with_what_there_is(server: Server) -> None:
-    ref = server.publish(template("echo now; sleep 3"))
+    ref = server.publish(template("echo now; sleep 10"))
     server.build(ref)
     with server.watch(ref) as watch:
         watch.until(line="now")
@@ -109,6 +111,16 @@ def test_a_stream_that_is_not_followed_ends_with_what_there_is(server: Server) -
         assert so_far[: len(watch.frames)] == watch.frames
         assert not so_far[-1].is_end
         assert watch.to_end()[: len(so_far)] == so_far
+
+
+def test_an_idle_connection_is_kept_longer_than_clients_keep_it(server: Server) -> None:
+    """httpx keeps one for five seconds: what it sends just then must not meet a server that closes."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+        for idle in (6.5, 0):
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            time.sleep(idle)
 
 
 def test_what_there_is_no_stream_for(server: Server, built: tuple[str, list[Frame]]) -> None:

@@ -8,7 +8,7 @@ from tests.acceptance.server import Server, dump, lines_of, path_of
 
 
 def test_one_content_under_two_refs_is_built_once(server: Server) -> None:
-    document = template("echo shared; sleep 2; echo over")
+    document = template("echo shared; sleep 8; echo over")
     leader = server.publish({"namespace": "default", **_named(document), "template": document})
     joiner = server.publish({"namespace": "other", **_named(document), "template": document})
     assert leader != joiner
@@ -50,7 +50,7 @@ def test_a_cancel_of_the_leader_hands_the_build_over(server: Server) -> None:
 
 
 def test_a_cancel_of_one_that_joined_leaves_the_leader_alone(server: Server) -> None:
-    document = template("echo begun; sleep 2")
+    document = template("echo begun; sleep 8")
     leader = server.publish({"namespace": "default", **_named(document), "template": document})
     joiner = server.publish({"namespace": "other", **_named(document), "template": document})
     server.build(leader)
@@ -62,7 +62,8 @@ def test_a_cancel_of_one_that_joined_leaves_the_leader_alone(server: Server) -> 
 
 def test_those_that_wait_are_told_their_place(new_server: NewServer) -> None:
     server = new_server(builds="1")
-    first, second, third = [server.publish(template(f"echo {word}; sleep 1")) for word in ("one", "two", "three")]
+    sleeping = {"one": 8, "two": 1, "three": 1}
+    first, second, third = [server.publish(template(f"echo {word}; sleep {it}")) for word, it in sleeping.items()]
     for ref in (first, second, third):
         server.build(ref)
     with server.watch(first) as watch:
@@ -82,8 +83,8 @@ def test_those_that_wait_are_told_their_place(new_server: NewServer) -> None:
 
 
 def test_a_full_quota_says_when_to_come_back(new_server: NewServer) -> None:
-    server = new_server(builds="1", account_queue_limit="1", queue_timeout="3")
-    running, waiting, refused = [server.publish(template(f"echo {word}; sleep 8")) for word in ("one", "two", "three")]
+    server = new_server(builds="1", account_queue_limit="1", queue_timeout="10")
+    running, waiting, refused = [server.publish(template(f"echo {word}; sleep 16")) for word in ("one", "two", "three")]
     server.build(running)
     with server.watch(running) as watch:
         watch.until(line="one")

@@ -26,7 +26,7 @@ from tests.seeded import copy_data, vm_data
 from tests.small_disk import SmallDisk, small_disk
 
 _PATIENCE = 120.0
-_HOOKED = {"hooks": {"on_pre_snapshot": "echo hooked; sleep 3"}}
+_HOOKED = {"hooks": {"on_pre_snapshot": "echo hooked; sleep 10"}}
 
 
 @pytest.fixture(scope="module")

@@ -76,14 +76,15 @@ async def test_a_silent_connection_counts_as_dead() -> None:
 
 async def test_heartbeats_keep_a_quiet_connection_alive() -> None:
     retries: list[Retry] = []
+    patience = Patience(silence=6, give_up_after=30)
     async with fake_server([frame(0, "info", "publish", "waiting: place 2 in the queue")]) as fake:
         fake.heartbeat = 0.1
         seen: list[Frame] = []
         async with Client(fake.url, KEY) as client:
-            async for one in client.follow(REF, patience=BRISK, on_retry=retries.append):
+            async for one in client.follow(REF, patience=patience, on_retry=retries.append):
                 seen.append(one)
                 if one.id.seq == 0:
-                    asyncio.get_running_loop().call_later(BRISK.silence + 1, fake.say, *ready_log()[1:])
+                    asyncio.get_running_loop().call_later(patience.silence + 1, fake.say, *ready_log()[1:])
     assert len(seen) == 28
     assert retries == []
 
@@ -91,7 +92,7 @@ async def test_heartbeats_keep_a_quiet_connection_alive() -> None:
 async def test_patience_ends_with_a_lost_stream_that_says_what_goes_on() -> None:
     async with fake_server(ready_log()[:5], [Trouble(cut_after=300)] + [Trouble(status=503)] * 50) as fake:
         with pytest.raises(StreamLostError) as caught:
-            await watch(fake, Patience(silence=1, give_up_after=2))
+            await watch(fake, Patience(silence=30, give_up_after=2))
     assert "the event stream is lost: the server drains; tried again for" in str(caught.value)
     assert "`ingot status` tells how it is" in str(caught.value)
 

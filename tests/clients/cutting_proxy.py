@@ -39,8 +39,8 @@ class CuttingProxy:
         self._tasks.add(task)
         try:
             await self._serve(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # a browser also opens connections that it then does not need
         finally:
             self._tasks.discard(task)
             writer.transport.abort()

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import datetime
 import ipaddress
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.ports import held_port
 
 _CONFIGURATION = """
 pid {home}/nginx.pid;
@@ -36,8 +37,14 @@ _START_DEADLINE = 60.0
 @contextlib.asynccontextmanager
 async def in_front_of(port: int, home: Path) -> AsyncIterator[tuple[str, str]]:
     """(address with HTTP/1.1, address with TLS and HTTP/2) before the server at `port`."""
+    with held_port() as one, held_port() as other:
+        async with _listening(port, home, one.getsockname()[1], other.getsockname()[1]) as addresses:
+            yield addresses
+
+
+@contextlib.asynccontextmanager
+async def _listening(port: int, home: Path, plain: int, tls: int) -> AsyncIterator[tuple[str, str]]:
     home.mkdir()
-    plain, tls = _free_port(), _free_port()
     _write_certificate(home)
     (home / "nginx.conf").write_text(_CONFIGURATION.format(home=home, plain=plain, tls=tls, port=port))
     command = ["nginx", "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
@@ -61,11 +68,6 @@ async def _answers(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _write_certificate(home: Path) -> None:

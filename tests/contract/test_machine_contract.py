@@ -113,7 +113,7 @@ async def test_a_command_gives_its_output_of_both_streams_and_its_exit_code(
 async def test_output_comes_while_the_command_runs_and_a_timeout_ends_it(backend: Backend, stack: list[Path]) -> None:
     async with backend.open(SPEC, stack) as machine:
         output = Output()
-        command = Command(("sh", "-c", "echo begun; sleep 600"), timeout=10 if backend.name == "qemu" else 4)
+        command = Command(("sh", "-c", "echo begun; sleep 600"), timeout=10)
         running = asyncio.create_task(machine.exec(command, output))
         await asyncio.wait_for(output.first.wait(), 60)
         assert not running.done()

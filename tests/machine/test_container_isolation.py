@@ -158,7 +158,9 @@ def test_the_rules_reject_the_host_and_every_private_range_and_leave_public_serv
 
 async def test_no_descriptor_of_the_host_is_left_open_inside(open_machine: Opener) -> None:
     async with open_machine() as machine:
-        _, text = await sh(machine, "ls -l /proc/self/fd | cut -d'>' -f2; echo --; ls -l /proc/1/fd | cut -d'>' -f2")
+        is_up = 'until [ "$(readlink /proc/1/fd/2)" = /dev/null ] && [ -e /proc/1/fd/3 ]; do sleep 0.05; done'
+        look = "ls -l /proc/self/fd | cut -d'>' -f2; echo --; ls -l /proc/1/fd | cut -d'>' -f2"
+        _, text = await sh(machine, f"{is_up}; {look}")
         own, first = text.split("--\n")
         assert [line.split(":")[0].strip() for line in own.splitlines()[1:]][:3] == ["/dev/null", "pipe", "pipe"]
         assert len(own.splitlines()) == 5  # "total 0", the three, and the directory being listed

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import select
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from ingot.errors import MachineError, MachineLostError
-from ingot.machine.container import ContainerBackend
+from ingot.machine.container import ContainerBackend, teardown
+from ingot.machine.container.ids import Home
 from ingot.records.machine import Command, GuestFile
 from tests.machine.conftest import Opener, Output, sh
 
@@ -109,7 +113,7 @@ async def test_a_program_that_is_not_there_is_status_127_with_the_shells_words(o
 async def test_a_timeout_kills_the_whole_tree_and_daemons_that_left_it(open_machine: Opener) -> None:
     script = "sleep 8801 & setsid sleep 8802 & (setsid sh -c 'sleep 8803 & sleep 8804' &) ; echo begun; sleep 8805"
     async with open_machine() as machine:
-        result, text = await sh(machine, script, timeout=4)
+        result, text = await sh(machine, script, timeout=10)
         assert (result.timed_out, result.exit_code, text) == (True, 137, "begun\n")
         assert [host_processes(f"sleep\x00880{number}") for number in range(1, 6)] == [[]] * 5
         assert (await sh(machine, "echo still here"))[1] == "still here\n"
@@ -191,6 +195,18 @@ async def test_a_machine_whose_first_process_was_killed_is_told_as_lost(open_mac
             await sh(machine, "true")
 
 
+async def test_a_server_with_a_thousand_connections_runs_commands(open_machine: Opener) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as opened:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        for _ in range(1100):
+            opened.enter_context(open("/dev/null", "rb"))
+        async with open_machine() as machine:
+            assert (await sh(machine, "echo one; echo two"))[1] == "one\ntwo\n"
+            machine.check()
+
+
 async def test_cancelling_while_a_machine_opens_leaves_nothing(
     backend: ContainerBackend, open_machine: Opener, run_dir: Path, base_layer: Path
 ) -> None:
@@ -207,6 +223,30 @@ async def test_cancelling_while_a_machine_opens_leaves_nothing(
         with pytest.raises(asyncio.CancelledError):
             await task
         assert list(run_dir.iterdir()) == []
+
+
+async def test_cancelling_while_a_machine_is_claimed_leaves_nothing(
+    open_machine: Opener, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, claiming = teardown.claim, threading.Event()
+
+    def slowly(home: Home, label: str) -> int:
+        claiming.set()
+        time.sleep(0.2)
+        return claim(home, label)
+
+    monkeypatch.setattr(teardown, "claim", slowly)
+
+    async def opened() -> None:
+        async with open_machine():
+            """It is cancelled before."""
+
+    task = asyncio.create_task(opened())
+    assert await asyncio.to_thread(claiming.wait, 60)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(run_dir.iterdir()) == []
 
 
 async def test_a_machine_whose_network_ends_does_not_go_on_without(open_machine: Opener) -> None:

@@ -91,7 +91,7 @@ async def test_a_process_goes_on_in_every_machine_made_from_its_state(vms: QemuB
                 "cat /dev/shm/marker",
                 "tr '\\0' ' ' </proc/$(cat /dev/shm/pid)/cmdline",
                 "cat /dev/shm/count",
-                "sleep 0.5",
+                'n=$(cat /dev/shm/count); until [ "$(cat /dev/shm/count)" != "$n" ]; do sleep 0.1; done',
                 "cat /dev/shm/count",
             )
             assert marker == "kept"
@@ -123,7 +123,7 @@ async def test_the_clock_is_right_before_anything_goes_on(vms: QemuBackend, gold
         before = time.time_ns()
         inside = await agent.call("guest-get-time")
         after = time.time_ns()
-    assert before - 100_000_000 <= inside <= after + 100_000_000
+    assert before - 500_000_000 <= inside <= after + 500_000_000
 
 
 async def test_a_machine_of_another_size_boots_from_the_files(vms: QemuBackend, golden: list[Path]) -> None:
@@ -237,11 +237,10 @@ async def test_what_the_host_did_not_take_is_in_no_layer_even_if_the_command_end
         layer = place / "layer"
         layer.mkdir()
         async with QemuBackend(place, VM_SETTINGS, vms._run_dir).open(SMALL, [vm_base]) as machine:
-            await sh(machine, "head -c 30M /dev/urandom >/srv/written", timeout=120)
             with (place / "machines" / machine.id / MEMORY).open("r+b") as memory:  # so that it needs no more room
                 os.posix_fallocate(memory.fileno(), 0, SMALL.memory_mb * 2**20)
             disk.leave(2)
-            written, text = await sh(machine, "sync; true", timeout=120)
+            written, text = await sh(machine, "head -c 30M /dev/urandom >/srv/written; sync; true", timeout=120)
             assert written.exit_code == 0, text
             disk.release()
             failed, _ = await sh(machine, "false")
@@ -275,8 +274,9 @@ async def test_a_machine_reaches_the_registries_and_nothing_of_the_host(vms: Qem
         for address in ("10.0.2.2", "127.0.0.1", "169.254.169.254", *outside):
             result, _ = await sh(machine, f"timeout 3 bash -c ': </dev/tcp/{address}/{port}'")
             assert result.exit_code != 0, address
+        fetch = "curl -fsS --retry 5 --retry-all-errors --retry-delay 2 -o /dev/null"
         mirror = "$(sed -n 's/^deb \\(http[^ ]*\\).*/\\1/p' /etc/apt/sources.list | head -1)"
-        result, text = await sh(machine, f'curl -fsS -o /dev/null "{mirror}/dists/bookworm/InRelease"', timeout=120)
+        result, text = await sh(machine, f'{fetch} "{mirror}/dists/bookworm/InRelease"', timeout=120)
         assert result.exit_code == 0, text
 
 

@@ -421,6 +421,7 @@ async def listening(services: Services, port: int = 0) -> AsyncIterator[str]:
         log_level="critical",
         http=StreamingProtocol,
         lifespan="off",
+        timeout_keep_alive=75,
         **WEBSOCKETS,
     )
     server = _Announcing(config)

@@ -61,7 +61,7 @@ async def test_checked_services_are_not_checked_again(host: Stage) -> None:
 
 async def test_an_app_that_is_not_healthy_fails_with_its_last_lines(host: Stage) -> None:
     said = b"cannot bind port 80\n"
-    host.backend.script["perl - 0 /"] = Scripted((struct.pack(">II", 0, len(said)) + said,))
+    host.backend.script["perl - /run/ingot/followed-"] = Scripted((struct.pack(">II", 0, len(said)) + said,))
     host.backend.script["check --deadline"] = Scripted(
         (b"waiting for app site: port 80: Connection refused\n", b"app site is not ready after 30 s: port 80\n"),
         exit_code=1,

@@ -37,7 +37,8 @@ async def test_files_are_copied_under_their_numbers_while_they_come_grow_and_are
                 await asyncio.sleep(0.02)
 
     web.write_text("one\n")
-    command = follow_command([[str(web), str(more)], [str(mail), "/dev/zero"]], 60)
+    end = tmp_path / "end"
+    command = follow_command([[str(web), str(more)], [str(mail), "/dev/zero"]], str(end), 60)
     copying = asyncio.create_task(run(command.argv, timeout=60, stdin=command.stdin, sink=Parting(kept).write))
     try:
         await said(lambda: kept[0].text == "one\n")
@@ -52,9 +53,30 @@ async def test_files_are_copied_under_their_numbers_while_they_come_grow_and_are
         await said(lambda: kept[0].text.endswith("long line\n"))
         more.write_text("a\n")
         await said(lambda: kept[0].text.endswith("long line\na\n"))
+        with mail.open("a") as file:
+            file.write("y" * 200_000)
+        end.touch()
+        assert (await copying)[0] == 0
+        assert kept[1].text == "x" * 200_000 + "y" * 200_000
+        assert not end.exists()
     finally:
         copying.cancel()
         await asyncio.wait([copying])
+
+
+async def test_one_that_begins_when_it_is_enough_copies_what_there_is(tmp_path: Path) -> None:
+    """Also from one that grows without an end."""
+    web, end, kept = tmp_path / "web", tmp_path / "end", [Kept()]
+    web.write_text("all of it\n")
+    end.touch()
+    growing = await asyncio.create_subprocess_exec("sh", "-c", f"while :; do echo more; done >>{web}")
+    try:
+        command = follow_command([[str(web)]], str(end), 60)
+        assert (await run(command.argv, timeout=60, stdin=command.stdin, sink=Parting(kept).write))[0] == 0
+    finally:
+        growing.kill()
+        await growing.wait()
+    assert kept[0].text.startswith("all of it\n")
 
 
 async def test_pieces_are_told_apart_however_they_come() -> None:

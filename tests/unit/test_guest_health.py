@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,14 @@ async def serve(answer: bytes) -> asyncio.Server:
     return await asyncio.start_server(handle, "127.0.0.1", 0)
 
 
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[int]:
+    """A port that refuses connections, and is nobody else's meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
@@ -45,7 +56,7 @@ async def serve(answer: bytes) -> asyncio.Server:
 async def test_http_is_healthy_below_400(tmp_path: Path, answer: bytes, status: int, words: str) -> None:
     async with await serve(answer) as server:
         port = server.sockets[0].getsockname()[1]
-        found, output = await check(tmp_path, {"type": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 2})
+        found, output = await check(tmp_path, {"type": "http", "url": f"http://127.0.0.1:{port}/", "timeout": 20})
     assert (found, words in output) == (status, True), output
 
 
@@ -53,7 +64,8 @@ async def test_tcp_needs_somebody_who_listens(tmp_path: Path) -> None:
     async with await serve(b"") as server:
         port = server.sockets[0].getsockname()[1]
         assert (await check(tmp_path, {"type": "tcp", "port": port}))[0] == 0
-    status, output = await check(tmp_path, {"type": "tcp", "port": port})
+    with nobody_listens() as port:
+        status, output = await check(tmp_path, {"type": "tcp", "port": port})
     assert status == 1
     assert f"app site is not ready after 0.2 s: port {port}: Connection refused" in output
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_guest_health import serve
+from tests.unit.test_guest_health import nobody_listens, serve
 
 from ingot.guest.boot import join_command, launch_check_command, plan_boot, quick_checks
 from ingot.process import run
@@ -117,9 +117,10 @@ async def test_apps_are_asked(tmp_path: Path) -> None:
     place = tmp_path / "sock"
     async with await serve(b"HTTP/1.0 200 OK\r\n\r\nhello") as good, await serve(b"HTTP/1.0 503 Busy\r\n\r\n") as bad:
         well, ill = (str(server.sockets[0].getsockname()[1]) for server in (good, bad))
-        assert await ask(place, "tcp", well, "2", "http", "127.0.0.1", well, "/a?b=c", "2") == (0, "")
-        assert (await ask(place, "http", "127.0.0.1", ill, "/", "2"))[0] == 75
-    assert (await ask(place, "tcp", well, "2"))[0] == 75
+        assert await ask(place, "tcp", well, "20", "http", "127.0.0.1", well, "/a?b=c", "20") == (0, "")
+        assert (await ask(place, "http", "127.0.0.1", ill, "/", "20"))[0] == 75
+    with nobody_listens() as nobody:
+        assert (await ask(place, "tcp", str(nobody), "2"))[0] == 75
     assert (await ask(place, "http", "no-such-host.invalid", "80", "/", "2"))[0] == 75
     assert await ask(place, "command", "echo shown nowhere; test 1 = 1", "5") == (0, "")
     assert (await ask(place, "command", "sleep 600", "0.1"))[0] == 75

@@ -1,9 +1,14 @@
-"""What services of a build log, copied into its log under their apps' names as it grows, by one command for all."""
+"""What services of a build log, copied into its log under their apps' names as it grows, by one command for all.
+
+The command is told when it is enough, and what the services had logged by then is in the build's log, also where it
+began late.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import struct
 from collections.abc import AsyncIterator, Sequence
 
@@ -13,17 +18,20 @@ from ingot.guest import layout
 from ingot.guest.boot import follow_command
 from ingot.guest.services import build_services
 from ingot.machine.contract import Machine
+from ingot.records.machine import Command, CommandResult
 from ingot.records.template import App
 
 _HEAD = struct.Struct(">II")
 _LARGEST = 64 * 1024
+_FINISHING = 15.0
 
 
 @contextlib.asynccontextmanager
 async def followed(
     machine: Machine, apps: Sequence[App], report: Reporter, timeout: float
 ) -> AsyncIterator[list[Output]]:
-    """Within the context logs are copied; the outputs of the apps, those without a service left out."""
+    """Within the context logs are copied, to what they have when it ends in order; the outputs of the apps, those
+    without a service left out."""
     async with contextlib.AsyncExitStack() as opened:
         logs, outputs = [], []
         for app in apps:
@@ -33,12 +41,24 @@ async def followed(
         if not logs:
             yield []
             return
-        copying = asyncio.create_task(machine.exec(follow_command(logs, timeout), Parting(outputs).write))
+        end = f"{layout.RUN}/followed-{secrets.token_hex(4)}"
+        copying = asyncio.create_task(machine.exec(follow_command(logs, end, timeout), Parting(outputs).write))
         try:
             yield outputs
+            await _finish(machine, copying, end)
         finally:
             copying.cancel()
             await asyncio.gather(copying, return_exceptions=True)
+
+
+async def _finish(machine: Machine, copying: asyncio.Task[CommandResult], end: str) -> None:
+    """Raises MachineError when the machine is lost."""
+    await machine.exec(Command(("/bin/sh", "-c", f": >{end}"), timeout=_FINISHING), _ignored)
+    await asyncio.wait([copying], timeout=_FINISHING)
+
+
+async def _ignored(_: bytes) -> None:
+    return None
 
 
 class Parting:

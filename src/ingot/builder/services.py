@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ingot.builder.bake import BUILDER, Bake
 from ingot.builder.failures import failed
 from ingot.builder.following import followed
@@ -17,7 +15,6 @@ from ingot.machine.contract import Machine
 from ingot.records.build import FailureCode
 from ingot.records.machine import Command, CommandResult
 
-_LOG_GRACE = 0.3
 STOP = f"""
 if [ -e {layout.SUPERVISOR_PID} ]; then
   pid=$(cat {layout.SUPERVISOR_PID})
@@ -40,8 +37,6 @@ async def make_ready(bake: Bake, step: PlanStep, machine: Machine) -> None:
         deadline = min(ready_deadline(template), bake.request.limits.step_timeout)
         async with bake.report.output(BUILDER) as told:
             result = await machine.exec(check_command(deadline), told.write)
-        if outputs:
-            await asyncio.sleep(_LOG_GRACE)  # what they printed last is on its way
     if result.exit_code != 0:
         raise _unready(result, told, outputs, step.title)
 

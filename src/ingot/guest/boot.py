@@ -136,11 +136,11 @@ def _quick_check(check: Mapping[str, Any]) -> list[str] | None:
     return ["http", url.hostname, str(url.port or 80), path, timeout]
 
 
-def follow_command(logs: Sequence[Sequence[str]], timeout: float) -> Command:
-    """Copies logs as they grow, from their beginning, until it is ended; each piece says of which element of `logs` it
-    is (see follow.pl)."""
+def follow_command(logs: Sequence[Sequence[str]], end: str, timeout: float) -> Command:
+    """Copies logs as they grow, from their beginning, until the file `end` is there; each piece says of which element
+    of `logs` it is (see follow.pl)."""
     words = [word for number, paths in enumerate(logs) for path in paths for word in (str(number), path)]
-    return Command(("perl", "-", *words), timeout, stdin=_program("follow.pl"))
+    return Command(("perl", "-", end, *words), timeout, stdin=_program("follow.pl"))
 
 
 def _program(name: str) -> bytes:

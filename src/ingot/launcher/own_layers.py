@@ -43,10 +43,14 @@ class OwnLayers:
     async def making(self, computer_id: str) -> AsyncIterator[NewLayer]:
         """A place for the computer's next layer; removed on the way out unless `keep` was called. What a killed server
         left at that place is removed first."""
-        async with self._beginning:
-            new = await in_thread(lambda: self._next(computer_id))
-            await remove_tree(new.place)
-            new.place.mkdir()
+        try:
+            async with self._beginning:
+                new = await in_thread(lambda: self._next(computer_id))
+                await remove_tree(new.place)
+                new.place.mkdir()
+        except BaseException:
+            await asyncio.shield(self._leave(self._directory / computer_id))
+            raise
         try:
             yield new
         finally:

@@ -18,9 +18,18 @@ class Stopped(Exception):  # noqa: N818  not an error: the caller went away
     """Raised by stoppable work when it notices that nobody waits for it any more."""
 
 
-async def in_thread(work: Callable[[], Result]) -> Result:
-    """Runs `work` in a thread to its end, whether or not the caller is cancelled meanwhile."""
-    return await uninterrupted(asyncio.to_thread(work))
+async def in_thread(work: Callable[[], Result], undone_by: Callable[[Result], None] | None = None) -> Result:
+    """Runs `work` in a thread to its end, whether or not the caller is cancelled meanwhile. One that is does not get
+    the result, which `undone_by` then takes."""
+    made: list[Result] = []
+    try:
+        await uninterrupted(asyncio.to_thread(lambda: made.append(work())))
+    except BaseException:
+        for result in made:
+            if undone_by is not None:
+                undone_by(result)
+        raise
+    return made[0]
 
 
 async def in_stoppable_thread(work: Callable[[threading.Event], Result]) -> Result:

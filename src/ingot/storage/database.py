@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from ingot.errors import HOST_FULL, MAKE_ROOM, HostError, MachineDiskError
 T = TypeVar("T")
 
 _LOCK_WAIT_SECONDS = 1.0
+_LOCK_PASSES_ON = 5.0
 # EXCLUSIVE comes first: WAL then needs no shared memory file, and no other process can join in.
 _PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
@@ -57,7 +59,7 @@ class Database:
         await self.aclose()
 
     async def start(self) -> None:
-        self._lock = _take_lock(self._path.with_suffix(".lock"))
+        self._lock = await _take_lock(self._path.with_suffix(".lock"))
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingot-db")
         try:
             await self._in_thread(self._open)
@@ -162,8 +164,9 @@ def _explained(error: DatabaseError, path: Path) -> HostError:
     return HostError(f"the database {path} failed: {reason}")
 
 
-def _take_lock(path: Path) -> int:
-    """Locks `path` for as long as the returned descriptor is open; the process's death opens it as well."""
+async def _take_lock(path: Path) -> int:
+    """Locks `path` for as long as the returned descriptor is open; the process's death opens it as well, once what it
+    was just starting has begun."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -172,18 +175,26 @@ def _take_lock(path: Path) -> int:
             f"the data directory {path.parent} cannot be used: {error.strerror}",
             hint="choose another one with --data-dir, or mend its owner and mode",
         ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = _owner(lock)
-        os.close(lock)
-        raise HostError(
-            f"another Ingot server{owner} uses the data directory {path.parent}",
-            hint="stop it, or give this one another --data-dir",
-        ) from error
+    deadline = time.monotonic() + _LOCK_PASSES_ON
+    while not _lock(lock):
+        if (owner := _owner(lock)) or time.monotonic() > deadline:
+            os.close(lock)
+            raise HostError(
+                f"another Ingot server{owner} uses the data directory {path.parent}",
+                hint="stop it, or give this one another --data-dir",
+            )
+        await asyncio.sleep(0.02)
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def _lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _owner(lock: int) -> str:

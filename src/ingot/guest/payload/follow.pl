@@ -1,11 +1,13 @@
-# perl - NUMBER PATH [NUMBER PATH...]
-# Copies files as they grow, from their beginning, until it is ended. One may not be there yet, be replaced or be emptied.
+# perl - END NUMBER PATH [NUMBER PATH...]
+# Copies files as they grow, from their beginning. One may not be there yet, be replaced or be emptied. As soon as the
+# file END is there, what the others have by then is copied, END is removed, and this ends.
 # Each piece comes behind its file's NUMBER and its length, 32 bits each, the highest first. Given to perl on its standard
 # input, and one process for all files: commands that can run at once are few in virtual machines.
 use strict;
 use warnings;
 use Fcntl;
 
+my $end = shift(@ARGV);
 my @followed;
 while (my ($number, $path) = splice(@ARGV, 0, 2)) {
     push(@followed, { number => $number, path => $path, known => "", at => 0 });
@@ -21,7 +23,7 @@ sub piece {
     return $bytes;
 }
 
-# Opens what is at the path now. The one before is read to its end.
+# Opens what is at the path now. The one before was read to its end.
 sub renew {
     my ($one) = @_;
     my ($device, $inode) = stat($one->{path});
@@ -39,15 +41,29 @@ sub give {
     }
 }
 
-while (1) {
+# Copies the next bytes of a file, and returns how many they are.
+sub pass {
+    my ($one) = @_;
+    my $bytes = piece($one);
+    give(pack("NN", $one->{number}, length $bytes) . $bytes) if length $bytes;
+    return length $bytes;
+}
+
+# Copies what a file has now; it may grow on.
+sub finish {
+    my ($one) = @_;
+    my $size = $one->{file} ? -s $one->{file} : 0;
+    1 while $one->{at} < $size && pass($one);
+}
+
+until (-e $end) {
     my $passed = 0;
-    for my $one (@followed) {
-        my $bytes = piece($one);
-        if (length $bytes) {
-            give(pack("NN", $one->{number}, length $bytes) . $bytes);
-            $passed = 1;
-        }
-        else { renew($one) }
-    }
+    pass($_) ? $passed = 1 : renew($_) for @followed;
     select(undef, undef, undef, 0.1) if !$passed;
 }
+for my $one (@followed) {
+    finish($one);
+    renew($one);
+    finish($one);
+}
+unlink($end);

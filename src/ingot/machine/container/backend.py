@@ -81,9 +81,12 @@ class ContainerBackend(Backend):
         parts = await in_thread(partial(self._parts, spec, tuple(stack), tuple(downloads), label, hostname))
         home, machine = parts.home, ContainerMachine(parts)
         async with contextlib.AsyncExitStack() as ending:
-            claimed = await in_thread(partial(teardown.claim, home, label))
-            ending.callback(os.close, claimed)
-            ending.push_async_callback(lambda: uninterrupted(_remove(parts, spares_image=machine.abandoned)))
+
+            def claim() -> None:  # what ends it is there as soon as it is: one that is cancelled now gets no result
+                ending.callback(os.close, teardown.claim(home, label))
+                ending.push_async_callback(lambda: uninterrupted(_remove(parts, spares_image=machine.abandoned)))
+
+            await in_thread(claim)
             namespaces = await uninterrupted(self._make(machine, home))
             carrier = await ending.enter_async_context(carried(namespaces, home.run / "slirp4netns.log"))
             ending.push_async_callback(lambda: uninterrupted(machine.end()))

@@ -20,7 +20,8 @@ from ingot.records.machine import MachineSpec
 PARENT = "ingot"
 _UNIFIED = ""
 _HYBRID = "unified"  # beside version 1 trees: runc makes a group there too, without controllers
-_KILL_ROUNDS = 200
+_KILL_ROUNDS = 3000
+_KILL_CHILD_ROUNDS = 200
 _ROUND = 0.01
 _PERIOD = 100_000
 
@@ -167,8 +168,9 @@ class ControlGroup:
         return {pid for place in self._places() for pid in _pids_below(place)}
 
     async def kill(self) -> None:
-        """Kills every process of the group and waits until they are gone, at most two seconds. What a killed server had
-        frozen dies when it is thawed, before it could do anything."""
+        """Kills every process of the group and waits until they are gone, at most half a minute: one that waits for a
+        disk dies when that answers. What a killed server had frozen dies when it is thawed, before it could do
+        anything."""
         for _ in range(_KILL_ROUNDS):
             pids = await asyncio.to_thread(self.processes)
             if not pids:
@@ -208,7 +210,7 @@ async def kill_child(child: Path) -> bool:
     The group is frozen first, so that nothing escapes by forking and no id is used twice meanwhile.
     """
     freezer = child / "freezer.state"
-    for _ in range(_KILL_ROUNDS):
+    for _ in range(_KILL_CHILD_ROUNDS):
         if not child.exists() or not _pids_below(child):
             return True
         if (child / "cgroup.kill").exists():

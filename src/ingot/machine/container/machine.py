@@ -30,7 +30,7 @@ from ingot.machine.container.identity import give_identity
 from ingot.machine.container.ids import Home, to_host
 from ingot.machine.container.network import Carrier
 from ingot.machine.container.runtime import Container
-from ingot.machine.container.terminal import ContainerTerminal, Pair, Shell, open_pair, shell_on
+from ingot.machine.container.terminal import ContainerTerminal, Pair, Shell, close_pair, open_pair, shell_on
 from ingot.machine.contract import NO_ENVIRONMENT, Captured, DownloadMount, Keep, Machine
 from ingot.machine.environment import LOGIN_SHELL, TERMINAL_ENVIRONMENT
 from ingot.machine.threads import in_stoppable_thread, in_thread, uninterrupted
@@ -136,7 +136,7 @@ class ContainerMachine(Machine):
         user = read_accounts(self._parts.home.root).user("root")
         self._commands += 1
         process = shell_json(LOGIN_SHELL, user, {**TERMINAL_ENVIRONMENT, **env})
-        pair = await in_thread(lambda: self._open_pair(cols, rows))
+        pair = await in_thread(lambda: self._open_pair(cols, rows), undone_by=close_pair)
         async with shell_on(pair, Shell(self._parts.home, process, self._command_group())) as terminal:
             yield terminal
 

@@ -164,7 +164,7 @@ class Carrier:
         running = asyncio.ensure_future(work)
         try:
             await asyncio.wait((running, self._ending), return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
+            if not self._ending.done():
                 return running.result()
         finally:
             running.cancel()

@@ -52,7 +52,9 @@ class Container:
         """Whether the first process has ended without being asked to."""
         if self._first is None:
             return False
-        return bool(select.select([self._first], [], [], 0)[0])
+        poller = select.poll()  # takes any number of a descriptor
+        poller.register(self._first, select.POLLIN)
+        return bool(poller.poll(0))
 
     async def start(self, config: Mapping[str, Any]) -> None:
         """Raises HostError with runc's own words when the container cannot be started."""

@@ -71,6 +71,11 @@ def open_pair(root: int, cols: int, rows: int) -> Pair:
     return Pair(typing, shell)
 
 
+def close_pair(pair: Pair) -> None:
+    os.close(pair.typing)
+    os.close(pair.shell)
+
+
 def set_size(terminal: int, cols: int, rows: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 

@@ -34,7 +34,7 @@ from ingot.process import Sink, run
 from ingot.records.machine import Command, CommandResult, GuestFile
 
 LAYER_DISK = "disk.qcow2"
-_HANG_UP = 4.0
+_HANG_UP = 8.0
 _POLL = 0.01
 _CHECKPOINT = 300.0
 _END_GROUP = """[ -e $G ] || exit 0

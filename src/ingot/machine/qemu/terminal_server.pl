@@ -155,6 +155,7 @@ sub hang_up {
     reap(50);
     put("$group/cgroup.kill", 1);
     reap(100);
+    for (1 .. 150) { last if rmdir($group) || !-e $group; rest() }    # what was killed goes in its own time
 }
 
 1 while serve();
