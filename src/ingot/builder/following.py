@@ -52,9 +52,10 @@ async def followed(
 
 
 async def _finish(machine: Machine, copying: asyncio.Task[CommandResult], end: str) -> None:
-    """Raises MachineError when the machine is lost."""
-    await machine.exec(Command(("/bin/sh", "-c", f": >{end}"), timeout=_FINISHING), _ignored)
-    await asyncio.wait([copying], timeout=_FINISHING)
+    """Where the machine cannot be told, what has come by then is what there is."""
+    with contextlib.suppress(MachineError):
+        await machine.exec(Command(("/bin/sh", "-c", f": >{end}"), timeout=_FINISHING), _ignored)
+        await asyncio.wait([copying], timeout=_FINISHING)
 
 
 async def _ignored(_: bytes) -> None:
