@@ -18,7 +18,7 @@ _PRESS = "(all) => all.forEach((button) => button.click())"
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory, console_pages: Path) -> Iterator[Host]:
     """One build at once, and a short wait for it. Each test leaves it running, with nothing to build."""
-    with running_host(tmp_path_factory.mktemp("host"), builds="1", queue_timeout="5") as host:
+    with running_host(tmp_path_factory.mktemp("host"), builds="1", queue_timeout="12") as host:
         yield host
 
 
@@ -78,6 +78,7 @@ async def test_a_wait_that_expired_can_be_queued_again(host: Host, show: Show) -
     await expect(page.locator(".ending strong")).to_have_text("No builder was free in time")
     await expect(page.get_by_role("button", name="See what is under way")).to_be_visible()
     gate.touch()
+    host.follow("default/holds@1.0.0")
     await page.get_by_role("button", name="Queue it again").click()
     await expect(page.get_by_label("Attempt", exact=True)).to_have_value("2")
     await expect(page.locator(".build-badge")).to_have_text("ready")

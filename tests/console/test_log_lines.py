@@ -140,9 +140,11 @@ async def test_what_a_hostile_program_prints_is_text(server: Server, open_page: 
     log = LogPage(await open_page(build.path))
     await expect(log.line(1).locator(".log-text")).to_have_text(HOSTILE[0])
     await expect(log.line(len(HOSTILE))).to_be_attached()
+    await expect(log.page.locator(".log-text.waiting")).to_have_count(0)
     assert await log.page.evaluate("() => window.hacked ?? null") is None
     assert await log.page.locator(".log-text img, .log-text script").count() == 0
     links = log.page.locator(".log-text a")
+    await expect(links).to_have_count(2)
     assert await links.evaluate_all("(all) => all.map((a) => [a.textContent, a.getAttribute('href')])") == [
         ["http://ok.example/a?b=1#c", "http://ok.example/a?b=1#c"],
         ["https://xn--e1awd7f.example/", "https://xn--e1awd7f.example/"],

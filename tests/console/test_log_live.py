@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.async_api import expect
 
 from ingot.records.build import Failure, FailureCode
@@ -13,6 +14,13 @@ from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
 
+_GETS_ANOTHER_HEIGHT = """async ([by, room]) => {
+  const frame = document.querySelector(".log-frame");
+  frame.scrollTop -= 1;
+  frame.scrollTop += 1 + by; // the page is told of it also where it leads nowhere, and before it is of the height
+  document.querySelector(".log-toolbar").style.paddingBottom = `${room}px`;
+  for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
+}"""
 MANY = [f"line {number}" for number in range(400)]
 
 
@@ -96,6 +104,7 @@ async def test_a_failure_is_shown_by_what_the_command_said_last(server: Server, 
         await log.is_connection("ended")
         await log.sees("line 399")
         await log.misses("build failed: run make")
+        await expect(log.page.locator(".last-lines")).to_be_visible()  # which takes of the log's height
         await log.wheel(-4000)
         await log.misses("line 399")
         await log.page.get_by_role("link", name=re.compile("^line ")).click()
@@ -130,6 +139,35 @@ async def test_follow_yields_to_scrolling_up_and_comes_back_at_the_end(server: S
     await log.follows()
     await build.say("the newest")
     await log.sees("the newest")
+
+
+@pytest.mark.parametrize("gets", ["taller", "lower"])
+async def test_scrolling_counts_also_while_the_view_gets_another_height(
+    server: Server, open_page: OpenPage, gets: str
+) -> None:
+    build = await making(server)
+    await build.say(*MANY)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 399")
+    await log.page.evaluate(_GETS_ANOTHER_HEIGHT, [0, 150 if gets == "taller" else 0])
+    await log.follows()
+    await log.page.evaluate(_GETS_ANOTHER_HEIGHT, [-1200, 0 if gets == "taller" else 150])
+    await log.follows(False)
+    await build.say("another")
+    await expect(log.button("↓ Jump to latest (1 new)")).to_be_visible()
+    await log.sees("line 320")
+
+
+async def test_a_view_of_another_height_goes_on_following(server: Server, open_page: OpenPage) -> None:
+    build = await making(server)
+    await build.say(*MANY)
+    log = LogPage(await open_page(build.path))
+    for number, room in enumerate((150, 0, 300, 20)):
+        await build.say(f"newest {number}")
+        await log.sees(f"newest {number}")
+        await log.page.evaluate(_GETS_ANOTHER_HEIGHT, [0, room])
+        await log.follows()
+        await log.sees(f"newest {number}")
 
 
 async def test_jump_to_latest(server: Server, open_page: OpenPage) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.async_api import expect
 
 from ingot.records.event import Level, Phase
@@ -10,8 +12,32 @@ from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.service.api_server import STEP_FAILED, Server
 
-_IS_SEARCHING = """(text) => document.querySelector(".log-count")?.textContent === "searching …"
-  && [...document.querySelectorAll(".log-line")].some((line) => line.textContent.includes(text))"""
+_TRIES = 5
+_STOPPED_OR_BESIDE = """([expression, text]) => {
+  const told = document.querySelector(".log-count")?.textContent ?? "";
+  if (told.startsWith(`Stopped: ${expression} `)) return "stopped";
+  const lines = [...document.querySelectorAll(".log-line")];
+  return told === "searching …" && lines.some((line) => line.textContent.includes(text)) && "beside";
+}"""
+_TYPES_ON = """() => {
+  const field = document.querySelector(".log-search input");
+  const type = (text) => {
+    field.value += text;
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  };
+  const begun = new MutationObserver(() => {
+    begun.disconnect();
+    type(" 9");
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => type("9"))));
+  });
+  begun.observe(document.querySelector(".log-count"), { childList: true, subtree: true, characterData: true });
+  type("line");
+}"""
+_TYPES_AND_ESCAPES = """(field) => {
+  field.value = "line 99";
+  field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+}"""
 
 
 async def with_lines(server: Server) -> LiveBuild:
@@ -29,9 +55,24 @@ async def with_lines(server: Server) -> LiveBuild:
     return build
 
 
-async def searching(log: LogPage, line: str = "") -> None:
-    """Waits for a frame in which a search is under way and a line with the text is there."""
-    await log.page.wait_for_function(_IS_SEARCHING, arg=line)
+async def is_beside(log: LogPage, expression: str, line: str = "") -> bool:
+    """Waits for a frame in which the search is under way and a line with the text is there; False where the search was
+    stopped before."""
+    seen = await log.page.wait_for_function(_STOPPED_OR_BESIDE, arg=[expression, line])
+    return bool(await seen.json_value() == "beside")
+
+
+async def run_wild_beside(log: LogPage, build: LiveBuild) -> str:
+    """Looks for an expression that runs wild, and for a line that comes while it does; the expression. Another one is
+    tried where all that took longer than it may run."""
+    for turn in range(_TRIES):
+        expression = f"(a+)+$|never{turn}"
+        await log.find(expression)
+        if await is_beside(log, expression):
+            await build.say(f"meanwhile {turn}")
+            if await is_beside(log, expression, f"meanwhile {turn}"):
+                return expression
+    raise AssertionError("no line came while an expression ran")
 
 
 async def test_a_search_counts_marks_and_goes_from_one_to_the_next(server: Server, open_page: OpenPage) -> None:
@@ -59,6 +100,27 @@ async def test_a_search_counts_marks_and_goes_from_one_to_the_next(server: Serve
     await field.press("Escape")
     await log.counts("")
     await expect(log.page.locator("mark")).to_have_count(0)
+
+
+async def test_what_one_types_while_a_search_begins_stays(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    await log.page.evaluate(_TYPES_ON)
+    await expect(log.page.get_by_label("Search the log")).to_have_value("line 99")
+    await log.counts("11 lines")
+
+
+async def test_escape_takes_back_what_was_only_typed(server: Server, open_page: OpenPage) -> None:
+    build = await with_lines(server)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 1000")
+    field = log.page.get_by_label("Search the log")
+    await field.evaluate(_TYPES_AND_ESCAPES)
+    await expect(field).to_have_value("")
+    await log.page.wait_for_timeout(500)  # when it would have been looked for
+    await expect(field).to_have_value("")
+    await log.counts("")
 
 
 async def test_an_expression_finds_lines_and_a_bad_one_says_so(server: Server, open_page: OpenPage) -> None:
@@ -95,20 +157,17 @@ async def test_an_expression_that_runs_wild_is_stopped_and_the_log_goes_on(serve
     log = LogPage(await open_page(build.path))
     await log.sees("aaab")
     await log.button("Regular expression").click()
-    await log.find("(a+)+$")
-    await searching(log)
-    await build.say("meanwhile")
-    await searching(log, "meanwhile")  # it runs, and the log came on beside it
+    expression = await run_wild_beside(log, build)
     await log.sees("meanwhile")
     told = log.page.locator(".log-count .problem")
-    await expect(told).to_contain_text("Stopped: (a+)+$ takes more than 2 s")
+    await expect(told).to_contain_text(f"Stopped: {expression} takes more than 5 s")
     await expect(told).to_contain_text("search for plain text")
     await build.say("thereafter")
     await log.sees("thereafter")
     await log.find("line .00 nee")
     await log.counts("8 lines")
     await log.find("(a|a)+$")
-    await searching(log)
+    await expect(log.page.locator(".log-count")).to_have_text(re.compile("searching|Stopped"))
     await log.find("^there.*r$")  # while the one before runs
     await log.counts("1 line")
 

@@ -36,7 +36,7 @@ async def fill(server: Server) -> str:
 async def test_axe_finds_nothing_serious(server: Server, open_page: OpenPage, scheme: Scheme) -> None:
     identity = await fill(server)
     page = await open_page("/console/templates")
-    await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    await page.emulate_media(color_scheme=scheme)
     found: dict[str, list[str]] = {}
     for path in [*PAGES, f"computers/{identity}?tab=details", f"computers/{identity}?tab=screen"]:
         await page.goto(f"{server.url}/console/{path}")

@@ -30,6 +30,7 @@ pytestmark = [
 vm_server = test_virtual_machines.vm_server
 _SECONDS = 60_000
 _BUILT = 400_000
+_TRIES = 3  # of typing on an emulated machine, which may be too busy to take a key
 _SHADES = """(canvas) => new Set(
   new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer)
 ).size"""
@@ -142,8 +143,8 @@ def vm(vm_server: Server, vm_ref: str) -> Iterator[dict[str, Any]]:
 
 
 async def seen(vm_server: Server, vm: dict[str, Any], path: str) -> str:
-    """What is in a file of the machine, once it is there."""
-    looking = f"for n in $(seq 500); do test -s {path} && cat {path} && break; sleep 0.1; done"
+    """What is in a file of the machine, once it is there; nothing where it does not come."""
+    looking = f"while test $SECONDS -lt 60; do test -s {path} && cat {path} && break; sleep 0.1; done"
     return await asyncio.to_thread(vm_server.bash, vm["id"], looking)
 
 
@@ -171,8 +172,11 @@ async def test_a_virtual_machine_s_screen_is_shown_and_typed_on(
     await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
     await page.wait_for_function(_PAINTED, timeout=_SECONDS)
     await page.locator(".screen canvas").click()
-    await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
-    assert (await seen(vm_server, vm, "/root/typed")).strip().endswith(vm["instance_id"])
+    for _ in range(_TRIES):
+        await page.keyboard.type("\ncp /etc/hostname typed\n", delay=100)
+        if told := await seen(vm_server, vm, "/root/typed"):
+            break
+    assert told.strip().endswith(vm["instance_id"])
     await page.get_by_role("tab", name="Details").click()
     await expect(page.get_by_role("tabpanel")).to_contain_text(vm["vnc_password"])
 
@@ -182,16 +186,28 @@ async def test_a_text_is_typed_on_a_screen_as_it_is(vm_server: Server, vm: dict[
     """The shell that the test before has begun reads it."""
     page = await show(vm_server, f"computers/{vm['id']}")
     await expect(page.get_by_text("Connected.")).to_be_visible(timeout=_SECONDS)
+    for turn in range(_TRIES):
+        if turn > 0:
+            await page.locator(".screen canvas").click()
+            await page.keyboard.press("Control+c")
+            await asyncio.to_thread(vm_server.bash, vm["id"], "rm -f /root/new /root/pasted")
+        await type_text(page, f"head -n 3 >new; mv new pasted\n{TEXT}ü")
+        if (told := await seen(vm_server, vm, "/root/pasted")) == TEXT:
+            break
+    assert told == TEXT
+
+
+async def type_text(page: Page, text: str) -> None:
+    """By the dialog, which says that an ü cannot be typed; until it is typed."""
     button = page.get_by_role("button", name="Type a text …")
     await button.click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_label("Text").fill(f"head -n 3 >new; mv new pasted\n{TEXT}ü")
+    await dialog.get_by_label("Text").fill(text)
     await expect(dialog.get_by_text("have no key on an American keyboard")).to_contain_text("ü")
     await dialog.get_by_role("button", name="Type it").click()
     await expect(page.get_by_role("button", name="Stop typing")).to_be_visible()
     await expect(page.get_by_role("button", name="Stop typing")).to_have_count(0, timeout=_SECONDS)
     await expect(button).to_be_enabled()
-    assert await seen(vm_server, vm, "/root/pasted") == TEXT
 
 
 @pytest.mark.timeout(900)

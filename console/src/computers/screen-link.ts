@@ -12,7 +12,9 @@ export type ScreenState =
   { state: "connecting" } | { state: "shown" } | { state: "lost"; why: string } | { state: "refused"; why: string };
 
 const RETRIES_MS = [500, 1000, 2000, 4000, 8000];
-const STROKE_MS = 50; // a keyboard's buffer holds few
+/** A keyboard's buffer holds 16 bytes and drops what a busy machine leaves no room for: 3 of a key, 6 with Shift. */
+const STROKE_MS = 50;
+const SHIFTED_MS = 100;
 const BROKE_OFF = "The connection to the screen broke off.";
 
 export class ScreenLink {
@@ -64,7 +66,7 @@ export class ScreenLink {
       this.rfb.sendKey(keysym, null);
       if (shift) this.rfb.sendKey(SHIFT, null, false);
       this.untyped.value -= 1;
-      await new Promise((resolve) => setTimeout(resolve, STROKE_MS));
+      await new Promise((resolve) => setTimeout(resolve, shift ? SHIFTED_MS : STROKE_MS));
     }
   }
 

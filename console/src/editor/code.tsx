@@ -65,6 +65,7 @@ export default function Code({ value, label, readOnly = false, onChange, problem
   }, [value]);
   useEffect(() => {
     view.current?.dispatch({ effects: assistance.current.reconfigure(schema ? assist(schema) : []) });
+    place.current!.dataset["helps"] = String(schema !== undefined);
   }, [schema]);
   useEffect(() => {
     const editor = view.current;

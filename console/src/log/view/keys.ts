@@ -43,7 +43,7 @@ export function pressed(view: ViewState, key: string, actions: KeyActions): bool
 
 function escape(view: ViewState): void {
   if (view.help.value) view.help.value = false;
-  else if (view.log.search.value.text !== "") view.find("", false);
+  else if (view.typed.value !== "") view.find("", false);
   else view.clearSelection();
 }
 

@@ -109,7 +109,7 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
     let settling: ReturnType<typeof setTimeout> | undefined;
     const scrolled = () => {
       const by = element.scrollTop - scroll.lastTop;
-      if (by === 0 || element.clientHeight !== scroll.viewPx) return; // not by the reader: by a view of another height
+      if (by === 0 || (by < 0 && grewAtEnd(element, scroll.viewPx))) return; // not by the reader
       if (by < 0) view.stay();
       view.shown = null;
       scroll.moved(element.scrollTop);
@@ -138,6 +138,15 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
   }, [view]);
 }
 
+/** Where a view gets taller than what is below it, the browser pulls it to the end. */
+function grewAtEnd(element: HTMLElement, wasPx: number): boolean {
+  return element.clientHeight > wasPx && belowPx(element) <= 1;
+}
+
 function isAtEnd(element: HTMLElement): boolean {
-  return element.scrollHeight - element.clientHeight - element.scrollTop < 4;
+  return belowPx(element) < 4;
+}
+
+function belowPx(element: HTMLElement): number {
+  return element.scrollHeight - element.clientHeight - element.scrollTop;
 }

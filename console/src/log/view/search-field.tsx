@@ -1,31 +1,18 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { ViewState } from "./view-state";
-
-const TYPED_MS = 120;
 
 /** The search: what is looked for, how often it is there, and the way from one to the next. */
 export function SearchField({ view, field }: { view: ViewState; field: { current: HTMLInputElement | null } }) {
   const search = view.log.search.value;
-  const [text, setText] = useState(search.text);
+  const text = view.typed.value;
   const [regex, setRegex] = useState(false);
-  const waiting = useRef<ReturnType<typeof setTimeout>>();
-
-  useEffect(() => setText(search.text), [search.id]);
-  useEffect(() => () => clearTimeout(waiting.current), []);
-
-  function find(wanted: string, asRegex: boolean, delay: number) {
-    setText(wanted);
-    clearTimeout(waiting.current);
-    waiting.current = setTimeout(() => view.find(wanted, asRegex), delay);
-  }
 
   function key(event: KeyboardEvent) {
     if (event.key === "Escape") {
-      find("", regex, 0);
+      view.find("", regex);
       field.current?.blur();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      clearTimeout(waiting.current);
       if (text !== search.text || regex !== search.regex) view.find(text, regex);
       else view.step(event.shiftKey ? -1 : 1);
     }
@@ -43,14 +30,14 @@ export function SearchField({ view, field }: { view: ViewState; field: { current
         aria-describedby="log-search-count"
         spellcheck={false}
         autocomplete="off"
-        onInput={(event) => find(event.currentTarget.value, regex, TYPED_MS)}
+        onInput={(event) => view.type(event.currentTarget.value, regex)}
         onKeyDown={key}
       />
       <button
         class="button quiet"
         aria-pressed={regex}
         title="Take the text as a regular expression"
-        onClick={() => (setRegex(!regex), find(text, !regex, 0))}
+        onClick={() => (setRegex(!regex), view.find(text, !regex))}
       >
         <span aria-hidden="true">.*</span>
         <span class="visually-hidden">Regular expression</span>

@@ -18,6 +18,7 @@ export const wrap = kept("wrap", ["off", "on"]);
 export const stamps = kept("timestamps", ["off", "relative", "absolute"]);
 
 const NOTHING = new Growing();
+const TYPED_MS = 120;
 
 export class ViewState {
   readonly scroll = new Scroll();
@@ -30,6 +31,8 @@ export class ViewState {
   readonly selected = signal<readonly [number, number] | null>(null);
   /** Long lines that are shown whole. */
   readonly whole = signal<ReadonlySet<number>>(new Set());
+  /** What stands in the search's field: it is looked for a moment later. */
+  readonly typed = signal("");
   /** The match one is at: its number among all. */
   readonly current = signal<number | null>(null);
   /** The section whose header sticks on top, -1 for none. */
@@ -46,6 +49,7 @@ export class ViewState {
   settle = true;
   readonly #leftAt = signal(0);
   #running = -1;
+  #resting: ReturnType<typeof setTimeout> | undefined;
   #ends: (() => void)[];
 
   readonly layout = computed(() => {
@@ -69,6 +73,7 @@ export class ViewState {
   }
 
   close(): void {
+    clearTimeout(this.#resting);
     for (const end of this.#ends) end();
   }
 
@@ -177,7 +182,16 @@ export class ViewState {
     else if (only.length > 0) this.toLine(only.at(Math.min(only.before(line), only.length - 1)));
   }
 
+  /** Looks for it once the keys rest. */
+  type(text: string, regex: boolean): void {
+    this.typed.value = text;
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => this.find(text, regex), TYPED_MS);
+  }
+
   find(text: string, regex: boolean): void {
+    clearTimeout(this.#resting);
+    this.typed.value = text;
     this.current.value = null;
     this.log.find(text, regex);
   }
