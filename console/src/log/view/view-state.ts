@@ -186,7 +186,9 @@ export class ViewState {
   type(text: string, regex: boolean): void {
     this.typed.value = text;
     clearTimeout(this.#resting);
-    this.#resting = setTimeout(() => this.find(text, regex), TYPED_MS);
+    const sought = this.log.search.value;
+    if (text !== sought.text || regex !== sought.regex)
+      this.#resting = setTimeout(() => this.find(text, regex), TYPED_MS);
   }
 
   find(text: string, regex: boolean): void {
