@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,16 +13,15 @@ from tests.console.builds import begin_build
 from tests.console.conftest import OpenPage
 from tests.console.log_page import LogPage
 from tests.console.log_server import KEY, PATH, LogServer, log_server
+from tests.ports import held_port
 from tests.service.api_server import Server
 
 
 @pytest.fixture
 async def steady(tmp_path: Path) -> AsyncIterator[LogServer]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     directory = tmp_path / "steady"
     directory.mkdir()
-    with log_server(directory, port) as server:
+    with held_port() as held, log_server(directory, held.getsockname()[1]) as server:
         yield server
 
 
