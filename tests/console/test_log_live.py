@@ -21,6 +21,11 @@ _GETS_ANOTHER_HEIGHT = """async ([by, room]) => {
   document.querySelector(".log-toolbar").style.paddingBottom = `${room}px`;
   for (let frames = 0; frames < 3; frames++) await new Promise(requestAnimationFrame);
 }"""
+_SCROLLED_AND_DRAWN = """(times) => {
+  document.querySelector(".log-frame").scrollTop = 0;
+  times.selectedIndex = 1;
+  times.dispatchEvent(new Event("change", { bubbles: true })); // the list is drawn before it is told of the scrolling
+}"""
 MANY = [f"line {number}" for number in range(400)]
 
 
@@ -156,6 +161,19 @@ async def test_scrolling_counts_also_while_the_view_gets_another_height(
     await build.say("another")
     await expect(log.button("↓ Jump to latest (1 new)")).to_be_visible()
     await log.sees("line 320")
+
+
+async def test_scrolling_counts_also_when_the_list_is_drawn_before_it_is_told(
+    server: Server, open_page: OpenPage
+) -> None:
+    build = await making(server)
+    await build.say(*MANY)
+    log = LogPage(await open_page(build.path))
+    await log.sees("line 399")
+    await log.wheel(-1000)
+    await log.misses("line 399")
+    await log.page.get_by_label("Timestamps").evaluate(_SCROLLED_AND_DRAWN)
+    await expect(log.header("1/3 apt curl")).to_be_in_viewport()
 
 
 async def test_a_view_of_another_height_goes_on_following(server: Server, open_page: OpenPage) -> None:

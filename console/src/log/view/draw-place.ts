@@ -10,6 +10,7 @@ export interface Elements {
 
 export function drawPlace(view: ViewState, { frame, spacer, rows }: Elements, first: number): void {
   const { scroll } = view;
+  const before = frame.scrollTop;
   if (scroll.take({ first, tops: topsOf(view, rows, first) })) view.moves.value++;
   spacer.style.height = `${scroll.spacerPx}px`;
   if (scroll.isScaled && scroll.row === 0 && scroll.offset === 0) view.settle = true;
@@ -17,8 +18,8 @@ export function drawPlace(view: ViewState, { frame, spacer, rows }: Elements, fi
     const ideal = scroll.ideal();
     if (Math.abs(frame.scrollTop - ideal) >= 1) frame.scrollTop = ideal;
     view.settle = false;
-  }
-  scroll.lastTop = frame.scrollTop;
+    scroll.lastTop = frame.scrollTop;
+  } else if (frame.scrollTop !== before) scroll.lastTop = frame.scrollTop; // else a reader's move is yet to be told
   rows.style.transform = `translateY(${scroll.drawnTop()}px)`;
   const { place } = scroll;
   view.sticky.value = place !== null && (place.line !== null || scroll.offset > 0) ? place.section : -1;

@@ -107,16 +107,20 @@ function useScrolling(view: ViewState, frame: { current: HTMLDivElement | null }
     const element = frame.current!;
     const { scroll } = view;
     let settling: ReturnType<typeof setTimeout> | undefined;
+    const settle = () => {
+      if (element.scrollTop === scroll.lastTop) view.move(); // else the reader goes on, and that is told in a moment
+    };
     const scrolled = () => {
       const by = element.scrollTop - scroll.lastTop;
-      if (by === 0 || (by < 0 && grewAtEnd(element, scroll.viewPx))) return; // not by the reader
+      if (by < 0 && grewAtEnd(element, scroll.viewPx)) scroll.lastTop = element.scrollTop; // not by the reader
+      if (element.scrollTop === scroll.lastTop) return;
       if (by < 0) view.stay();
       view.shown = null;
       scroll.moved(element.scrollTop);
       if (by > 0 && isAtEnd(element) && view.frozen.value === null) view.follow.value = true;
       view.moves.value++;
       clearTimeout(settling);
-      if (scroll.isScaled) settling = setTimeout(() => view.move(), SETTLED_MS);
+      if (scroll.isScaled) settling = setTimeout(settle, SETTLED_MS);
     };
     const resized = new ResizeObserver(() => {
       element.style.setProperty("--log-width", `${element.clientWidth}px`);
