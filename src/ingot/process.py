@@ -1,4 +1,5 @@
-"""The only place that starts processes on the host: no shell, always a deadline, never an orphan.
+"""The only place that starts processes on the host: no shell reads what is run, always a
+deadline, never an orphan.
 
 A host process is one of ours (mmdebstrap, runc, mount, tar …), never a template's own command: those
 run inside a machine.

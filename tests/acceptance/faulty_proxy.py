@@ -200,7 +200,7 @@ async def _without_tail(pieces: Pieces, request: Request) -> Pieces:
 async def _late_end(pieces: Pieces, request: Request) -> Pieces:
     async for piece in pieces:
         if _is_end(piece):
-            await asyncio.sleep(10)
+            await asyncio.sleep(5)
         yield piece
 
 

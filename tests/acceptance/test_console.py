@@ -41,22 +41,24 @@ def started(home: Path, port: int) -> tuple[subprocess.Popen[bytes], int]:
 
 def test_the_first_start_on_a_terminal_prints_an_address_that_signs_in(tmp_path: Path) -> None:
     tmp_path.chmod(0o711)
-    held = held_port()
-    port = held.getsockname()[1]
+    with held_port() as held:
+        for is_first in (True, False):
+            start_and_look(tmp_path, held.getsockname()[1], is_first=is_first)
+
+
+def start_and_look(home: Path, port: int, *, is_first: bool) -> None:
     url = f"http://127.0.0.1:{port}"
-    for is_first in (True, False):
-        process, terminal = started(tmp_path, port)
-        try:
-            if is_first:
-                code = read_until(terminal, rf"console .*: {url}/console/sign-in#code=(\S+)\s")[1]
-                sign_in(url, code)
-            else:
-                read_until(terminal, rf"console: {url}/console/ \(`ingot console` signs in\)")
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
-            os.close(terminal)
-    held.close()
+    process, terminal = started(home, port)
+    try:
+        if is_first:
+            code = read_until(terminal, rf"console .*: {url}/console/sign-in#code=(\S+)\s")[1]
+            sign_in(url, code)
+        else:
+            read_until(terminal, rf"console: {url}/console/ \(`ingot console` signs in\)")
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+        os.close(terminal)
 
 
 def sign_in(url: str, code: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -71,6 +72,16 @@ async def test_a_network_that_is_gone_for_a_while(
     await log.is_connection("resumed")
     steady.end_build()
     await has_all(log)
+
+
+async def test_a_log_stays_when_its_server_goes_before_all_else_has_come(
+    open_page: OpenPage, steady: LogServer, context: BrowserContext
+) -> None:
+    await context.route(re.compile(r"/build$"), lambda route: route.abort())
+    log = await opened(open_page, steady)
+    steady.stop(signal.SIGKILL)
+    await log.is_connection("waiting")
+    await expect(log.page.locator(".log-line").first).to_be_visible()
 
 
 async def test_a_log_without_an_end_is_live_until_it_ends(server: Server, open_page: OpenPage) -> None:

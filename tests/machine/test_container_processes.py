@@ -17,6 +17,7 @@ import pytest
 from ingot.errors import MachineError, MachineLostError
 from ingot.machine.container import ContainerBackend, teardown
 from ingot.machine.container.ids import Home
+from ingot.machine.container.network import Carrier
 from ingot.records.machine import Command, GuestFile
 from tests.machine.conftest import Opener, Output, sh
 
@@ -247,6 +248,17 @@ async def test_cancelling_while_a_machine_is_claimed_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert list(run_dir.iterdir()) == []
+
+
+async def test_a_network_that_ends_with_its_command_is_told() -> None:
+    async def ends() -> int:
+        return 0
+
+    ending = asyncio.create_task(ends())
+    await ending
+    with pytest.raises(MachineLostError, match="network has ended") as caught:
+        await Carrier(ending, -1, Path("/none")).unless_ended(ends())
+    assert caught.value.code == "network"
 
 
 async def test_a_machine_whose_network_ends_does_not_go_on_without(open_machine: Opener) -> None:

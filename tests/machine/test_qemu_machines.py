@@ -123,7 +123,7 @@ async def test_the_clock_is_right_before_anything_goes_on(vms: QemuBackend, gold
         before = time.time_ns()
         inside = await agent.call("guest-get-time")
         after = time.time_ns()
-    assert before - 500_000_000 <= inside <= after + 500_000_000
+    assert before - 100_000_000 <= inside <= after + 100_000_000
 
 
 async def test_a_machine_of_another_size_boots_from_the_files(vms: QemuBackend, golden: list[Path]) -> None:

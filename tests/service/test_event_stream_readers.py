@@ -352,9 +352,8 @@ async def test_a_drain_is_spread_and_late_comers_end_at_once(tmp_path: Path) -> 
             for _ in range(20):
                 group.create_task(watch())
             await until_open(stream, 20)
-            began = asyncio.get_running_loop().time()
-            await stream.app.aclose(spread=2)
-        assert max(ends) - began > 1.8
+            await stream.app.aclose(spread=5)
+        assert max(ends) - min(ends) > 2
         async with stream.get() as response:
             assert (await response.all()).endswith(b"retry: 5000\n")
         await end(reporter)
@@ -363,6 +362,8 @@ async def test_a_drain_is_spread_and_late_comers_end_at_once(tmp_path: Path) -> 
 async def test_a_client_that_resets_its_connection_leaves_no_trace(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    gc.collect()  # what tests before left is told now
+    caplog.clear()
     async with serving(tmp_path) as stream:
         await stream.finished(60_000)
         for _ in range(20):
@@ -377,6 +378,4 @@ async def test_a_client_that_resets_its_connection_leaves_no_trace(
         before = len(os.listdir("/proc/self/fd"))
         await asyncio.sleep(0)
         assert len(os.listdir("/proc/self/fd")) <= before
-    assert [
-        record.message for record in caplog.records if record.levelname == "ERROR" and record.name != "asyncio"
-    ] == []
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

@@ -1,6 +1,7 @@
 """The embedded database from outside: one owner, whole transactions, nothing acknowledged is lost."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import sys
@@ -84,6 +85,24 @@ async def test_a_second_server_is_refused_and_told_who_has_the_data(tmp_path: Pa
         await Database(tmp_path / "data" / "ingot.db").start()
     assert f"another Ingot server (process {os.getpid()}: " in str(caught.value)
     assert "give this one another --data-dir" in str(caught.value)
+
+
+async def test_what_a_killed_server_was_just_starting_is_waited_for(tmp_path: Path) -> None:
+    """It has the lock until it has begun; the one who is written down there is no more."""
+    lock = os.open(tmp_path / "ingot.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    os.write(lock, f"{ended.pid}\n".encode())
+    released: list[bool] = []
+
+    def release() -> None:
+        released.append(True)
+        os.close(lock)
+
+    asyncio.get_running_loop().call_later(0.3, release)
+    async with Database(tmp_path / "ingot.db"):
+        assert released
 
 
 async def test_a_program_that_holds_the_file_is_told_apart_from_a_server(tmp_path: Path) -> None:

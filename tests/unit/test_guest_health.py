@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import held_port
 
 from ingot.guest.payload import health
 from ingot.process import run
@@ -38,14 +36,6 @@ async def serve(answer: bytes) -> asyncio.Server:
     return await asyncio.start_server(handle, "127.0.0.1", 0)
 
 
-@contextlib.contextmanager
-def nobody_listens() -> Iterator[int]:
-    """A port that refuses connections, and is nobody else's meanwhile."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
     [
@@ -64,7 +54,8 @@ async def test_tcp_needs_somebody_who_listens(tmp_path: Path) -> None:
     async with await serve(b"") as server:
         port = server.sockets[0].getsockname()[1]
         assert (await check(tmp_path, {"type": "tcp", "port": port}))[0] == 0
-    with nobody_listens() as port:
+    with held_port() as held:
+        port = held.getsockname()[1]
         status, output = await check(tmp_path, {"type": "tcp", "port": port})
     assert status == 1
     assert f"app site is not ready after 0.2 s: port {port}: Connection refused" in output

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_guest_health import nobody_listens, serve
+from tests.ports import held_port
+from tests.unit.test_guest_health import serve
 
 from ingot.guest.boot import join_command, launch_check_command, plan_boot, quick_checks
 from ingot.process import run
@@ -119,8 +120,8 @@ async def test_apps_are_asked(tmp_path: Path) -> None:
         well, ill = (str(server.sockets[0].getsockname()[1]) for server in (good, bad))
         assert await ask(place, "tcp", well, "20", "http", "127.0.0.1", well, "/a?b=c", "20") == (0, "")
         assert (await ask(place, "http", "127.0.0.1", ill, "/", "20"))[0] == 75
-    with nobody_listens() as nobody:
-        assert (await ask(place, "tcp", str(nobody), "2"))[0] == 75
+    with held_port() as held:
+        assert (await ask(place, "tcp", str(held.getsockname()[1]), "2"))[0] == 75
     assert (await ask(place, "http", "no-such-host.invalid", "80", "/", "2"))[0] == 75
     assert await ask(place, "command", "echo shown nowhere; test 1 = 1", "5") == (0, "")
     assert (await ask(place, "command", "sleep 600", "0.1"))[0] == 75

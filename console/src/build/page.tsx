@@ -61,8 +61,8 @@ function BuildPage({ buildRef, wanted }: { buildRef: string; wanted: number | nu
 
   if (build === undefined && watched.error instanceof ApiError && watched.error.status === 404)
     return <Missing what="template version" />;
-  const shows = watched.connection === "live" || log.lines.value > 0;
-  if (build === undefined && watched.error !== null && !shows)
+  const showsLog = watched.connection === "live" || log.lines.value > 0;
+  if (build === undefined && watched.error !== null && !showsLog)
     return <Failed error={watched.error} retry={watched.refresh} />;
 
   const rebuild = (flags: BuildFlags) => {

@@ -25,9 +25,8 @@ async def in_thread(work: Callable[[], Result], undone_by: Callable[[Result], No
     try:
         await uninterrupted(asyncio.to_thread(lambda: made.append(work())))
     except BaseException:
-        for result in made:
-            if undone_by is not None:
-                undone_by(result)
+        if made and undone_by is not None:
+            undone_by(made[0])
         raise
     return made[0]
 

@@ -198,12 +198,13 @@ def _lock(lock: int) -> bool:
 
 
 def _owner(lock: int) -> str:
+    """Who wrote itself down there, in words; nothing where that process is no more."""
     text = os.pread(lock, 32, 0).decode(errors="replace").strip()
     if not text.isdigit():
         return ""
     try:
         argv = Path(f"/proc/{text}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return f" (process {text})"
+        return ""
     command = b" ".join(argv).decode(errors="replace").strip()[:120]
-    return f" (process {text}: {command})"
+    return f" (process {text}: {command})" if command else ""

@@ -8,7 +8,7 @@ from ingot.conformance.checking import check, must
 from ingot.conformance.frames import Frame, check_frames, check_whole
 from ingot.conformance.subject import Recorded, Subject
 
-_LATE = 4.0
+_LATE = 1.5
 """Seconds the terminal frame may be on its way after the status told the end."""
 
 

@@ -54,12 +54,12 @@ async def blocks(subject: Subject) -> None:
 @check("wire.heartbeat", deadline=120)
 async def heartbeat(subject: Subject) -> None:
     """After 15 s of silence a comment line follows, without a blank line behind it."""
-    path = await subject.build(SILENT.format(seconds=25))
+    path = await subject.build(SILENT.format(seconds=20))
     async with subject.stream(path) as stream:
         await stream.until(b'"line":"before"')
         while True:
             begin = len(stream.received)
-            async with within(20, "a heartbeat"):
+            async with within(17, "a heartbeat"):
                 must(await stream.more(), "the stream ended in a silence")
             if stream.received[begin:].startswith(b":\n"):
                 break

@@ -159,8 +159,8 @@ class Carrier:
         self._up = True
 
     async def unless_ended(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        """The result of `work`. When the network ends first, `work` is cancelled and MachineLostError raised, with the
-        code `network`: what would fail in the machine hours later fails now."""
+        """The result of `work`. When the network ends before it or with it, `work` is cancelled and MachineLostError
+        raised, with the code `network`: what would fail in the machine hours later fails now."""
         running = asyncio.ensure_future(work)
         try:
             await asyncio.wait((running, self._ending), return_when=asyncio.FIRST_COMPLETED)
